@@ -125,10 +125,6 @@ class Org:
         """Where its token and credential may be sent, as long as it lives at this URL."""
         return OrgHosts(self.row_id, instance_url, self.login_url, self.trusted_hosts)
 
-    def is_twin_of(self, other: Org) -> bool:
-        """Whether this is the same org under another alias, as far as both have said which org they are."""
-        return self.org_id is not None and self.org_id == other.org_id and self.row_id != other.row_id
-
     @property
     def visible_state(self) -> OrgState:
         """The state as people see it: an operator's ``disabled`` covers what lies under it."""

@@ -20,7 +20,6 @@ logger = logging.getLogger("orgserver.calls")
 MAX_VALUES = 100
 """MCP: "Must not exceed 100 items"."""
 _MAX_TYPED = 255
-_PAGES = 20
 ORGS = ("org", "other_org")
 OBJECT = "object"
 FIELDS = ("match_on", "field")
@@ -70,15 +69,7 @@ async def _names(
 
 
 async def _orgs(services: Services, caller: Caller, typed: str) -> list[str]:
-    names: list[str] = []
-    cursor: str | None = None
-    for _ in range(_PAGES):
-        page = await services.visible_orgs.page(Call(caller, "completion"), typed or None, cursor)
-        names += [str(org["org"]) for org in page.orgs]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return _beginning(names, typed)
+    return _beginning(await services.visible_orgs.aliases(Call(caller, "completion")), typed)
 
 
 def _beginning(names: Iterable[str], typed: str) -> list[str]:

@@ -1,10 +1,15 @@
-"""The number that grows with each change of orgs, principals, grants, keys and policies, so that they are read anew."""
+"""The number that grows with each change of orgs, principals, grants, keys and policies, so that they are read anew.
+
+Beside it stands of what the last changes were, so that of ten thousand orgs the one is read that changed. A version of
+which nothing stands there, because an earlier orgserver or somebody by hand has made it, has everything read.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.store import tables
 from orgserver.store.transaction import PreparedStatement, Transaction
@@ -12,9 +17,40 @@ from orgserver.store.transaction import PreparedStatement, Transaction
 VERSION = PreparedStatement(select(tables.store.c.catalog_version))
 
 
-def changed_in(tx: Transaction) -> None:
-    """Let every process notice that orgs, principals, grants, keys or policies are others now."""
-    tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
+Kind = Literal["org", "principal", "people", "key"]
+"""Of what a change was: of one org, of one principal, of several, or of what proves who calls."""
+_KEPT = 4_096
+"""So many changes are remembered: whoever has read nothing since reads everything."""
+_changes, _version = tables.catalog_changes, tables.store.c.catalog_version
+_NUMBER = select(_version).scalar_subquery()
+_STALE = delete(_changes).where(or_(_changes.c.version <= _NUMBER - _KEPT, _changes.c.version >= _NUMBER))
+
+
+class CatalogChange(NamedTuple):
+    """What was changed once."""
+
+    kind: Kind
+    name: str
+    """The row id of an org, or the name of a principal."""
+
+
+def changed_in(tx: Transaction, kind: Kind | None = None, name: str = "") -> None:
+    """Let every process notice that an org, a principal, or something else (None: anything) is another now."""
+    tx.connection.execute(update(tables.store).values(catalog_version=_version + 1))
+    if kind is not None:
+        tx.connection.execute(_STALE)
+        change = select(_version, literal(kind), literal(name))
+        tx.connection.execute(insert(_changes).from_select(["version", "kind", "name"], change))
+
+
+async def read_changes(connection: AsyncConnection, since: int | None) -> tuple[int, frozenset[CatalogChange] | None]:
+    """The version, and what was changed since another; None where that is not known."""
+    version = int((await connection.execute(select(_version))).scalar_one())
+    if since is None or not since <= version <= since + _KEPT:
+        return version, None
+    later = select(_changes.c.kind, _changes.c.name).where(_changes.c.version > since)
+    rows = (await connection.execute(later)).all() if version > since else []
+    return version, frozenset(map(CatalogChange._make, rows)) if len(rows) == version - since else None
 
 
 class StoreReader(Protocol):

@@ -14,9 +14,11 @@ from pathlib import Path
 from orgserver.model.errors import StoreError
 from orgserver.private_files import create, sync_folder
 
-SCHEMA = "0010"
+SCHEMA = "0011"
 """The newest schema, which this version writes."""
-OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"})
+OLDER_SCHEMAS: frozenset[str] = frozenset(
+    {"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"}
+)
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 NETWORK_FILE_SYSTEMS = frozenset(

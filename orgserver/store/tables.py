@@ -35,6 +35,15 @@ store = Table(
     Column("oldest_reader", Text),  # the oldest schema whose programs may still open it; none but its own where empty
 )
 
+# Of what each of the last versions of the catalog is another than the one before.
+catalog_changes = Table(
+    "catalog_changes",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),  # org, principal, people, key
+    Column("name", Text, nullable=False),  # the row id of an org, or the name of a principal
+)
+
 orgs = Table(
     "orgs",
     metadata,
@@ -111,6 +120,10 @@ credentials = Table(
     Column("explicit_audience", Boolean, nullable=False, server_default=false()),  # an operator chose it
     Column("fencing", BigInteger, nullable=False),
     Column("given", Text, nullable=False),  # digest of the refresh token as it was given: its other copies may be spent
+    Column("token_digest", Text),  # of the refresh token as it is; none where an earlier version wrote it
+    Column("digest_fencing", BigInteger),  # the fencing number that this is the digest of
+    Index("ix_credentials_given", "given"),
+    Index("ix_credentials_token_digest", "token_digest"),
 )
 
 access_tokens = Table(
@@ -140,6 +153,8 @@ enrolments = Table(
     Column("row_id", Text, nullable=False, unique=True),
     Column("draft", LargeBinary, nullable=False),  # sealed: what is known so far
     Column("created_at", BigInteger, nullable=False),
+    Column("given", Text),  # digest of the refresh token that was given; none where an earlier version wrote it
+    Index("ix_enrolments_given", "given"),
 )
 
 processes = Table(

@@ -9,12 +9,10 @@ from pydantic import Field, WithJsonSchema
 from orgserver.model.audit import Action
 from orgserver.services.calls.plan import Call
 from orgserver.services.composition import Services
-from orgserver.services.fleet.fan_out import FleetResult
+from orgserver.services.fleet.fan_out import MAX_ORGS, FleetResult
 from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Limit
 from orgserver.tools.tool import ToolSpec
-
-MAX_ORGS = 500
 
 
 class QueryOrgs(Arguments):

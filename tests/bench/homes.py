@@ -26,7 +26,7 @@ def register(home: Path | str, port: int, alias: str = "bench", python: str = sy
         "instance_url": f"http://127.0.0.1:{port}",
         "trust_hosts": [f"127.0.0.1:{port}"],
     }
-    _run([*_orgserver(python), "add-org", alias, "--credentials-stdin"], home, json.dumps(credential))
+    _run([*script(python), "add-org", alias, "--credentials-stdin"], home, json.dumps(credential))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Participant:
 
     def command(self, *arguments: str) -> list[str]:
         """How its command line is called."""
-        return [*_orgserver(self.python), *arguments]
+        return [*script(self.python), *arguments]
 
     def make_home(self, home: Path, *, fast: int, slow: int) -> Path:
         """A home with the quick org and the slow one."""
@@ -60,7 +60,7 @@ class Participant:
         return _run([self.python, "-P", str(STORES), what, str(home), str(count)], home)
 
 
-def _orgserver(python: str) -> list[str]:
+def script(python: str) -> list[str]:
     script = Path(python).with_name("orgserver")
     return [str(script)] if script.exists() else [python, "-P", "-m", "orgserver"]
 

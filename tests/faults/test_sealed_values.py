@@ -230,10 +230,10 @@ async def test_a_draft_opens_for_its_own_enrolment_only(store: Store) -> None:
             await store.database.write(lambda tx, p=places, v=theirs: p[0].put(tx, v))
             async with store.database.reading() as connection:
                 if here is there:
-                    assert (await store.orgs.enrolments.all(connection))[here.alias] == here
+                    assert (await store.orgs.enrolments.find(connection, here.alias, None))[here.alias] == here
                 else:
                     with does_not_open():
-                        await store.orgs.enrolments.all(connection)
+                        await store.orgs.enrolments.find(connection, here.alias, None)
             await store.database.write(lambda tx, p=places, v=mine: p[0].put(tx, v))
 
 

@@ -13,6 +13,7 @@ from orgserver.cli.confirmation import agree, agree_guarded
 from orgserver.cli.orgs.org_details import (
     ago,
     details_of,
+    has_news,
     lines_of,
     lines_of_use,
     tell_of_clients,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orgserver.app import App
 
 _AT_ONCE = 16
+_MOST_NOTES = 20
 _COLUMNS = (
     "org", "org id", "name", "kind", "state", "user", "instance", "limits", "tags", "auth", "last refresh",
     "token dies",
@@ -97,13 +99,17 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
             for org in orgs
         ],
         spare=("instance", "org id", "tags", "limits", "auth", "token dies", "last refresh", "kind", "user", "name"),
+        paged=True,
         wide=wide,
     )
-    for org in orgs:
+    noted = [org for org in orgs if has_news(org)]
+    for org in noted[:_MOST_NOTES]:
         if org.problem is not None:
             tell(f"{org.alias}: {org.problem.code} since {org.problem.since:%Y-%m-%d %H:%M} UTC. {org.problem.hint}")
         warn_of_move(org)
         warn_of_idleness(org)
+    if len(noted) > _MOST_NOTES:
+        warn(f"{len(noted) - _MOST_NOTES} more orgs have problems or idle tokens: list-orgs --json tells of each")
 
 
 @click.command("show-org", epilog="Example: orgserver show-org acme")

@@ -98,13 +98,28 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, A
 
 def warn_of_idleness(org: Org) -> None:
     """Say when an org's refresh token has been idle so long that its end is near."""
+    news = _describe_idleness(org)
+    if news is not None:
+        warn(f"{org.alias}: {news}")
+
+
+def has_news(org: Org) -> bool:
+    """Whether there is more to say of an org than fits a line of a table."""
+    from orgserver.services.tokens import instance_moves  # noqa: PLC0415  # as above
+
+    moved = instance_moves.describe_move(org, datetime.now(UTC)) is not None
+    return moved or org.problem is not None or _describe_idleness(org) is not None
+
+
+def _describe_idleness(org: Org) -> str | None:
     from orgserver.services.orgs import keepalive  # noqa: PLC0415  # as above
 
     end = keepalive.dies_at(org)
-    if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
-        alive = end > datetime.now(UTC)
-        fate = f"dies on {end:%Y-%m-%d} unless it is used" if alive else f"may have died on {end:%Y-%m-%d}, unused"
-        warn(f"{org.alias}: its refresh token {fate}; run: orgserver refresh-idle")
+    if end is None or end - datetime.now(UTC) > keepalive.LIFE - keepalive.WARN_FROM:
+        return None
+    alive = end > datetime.now(UTC)
+    fate = f"dies on {end:%Y-%m-%d} unless it is used" if alive else f"may have died on {end:%Y-%m-%d}, unused"
+    return f"its refresh token {fate}; run: orgserver refresh-idle"
 
 
 def warn_of_move(org: Org) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -25,7 +26,7 @@ from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.policies.limited_errors import limit_error
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
-from orgserver.store.orgs.registry import OrgSnapshot
+from orgserver.store.orgs.catalog import OrgSnapshot
 from orgserver.store.people import api_usage
 from orgserver.store.people.api_usage import CallBudget
 from orgserver.store.session import Store
@@ -130,6 +131,7 @@ class Access:
         self.scope = scope
         self._store = store
         self._catalog: OrgSnapshot | None = None
+        self._reloading = asyncio.Lock()
         self.tokens = Tokens(
             store,
             client,
@@ -144,13 +146,11 @@ class Access:
         return self._catalog or await self.reload()
 
     async def reload(self) -> OrgSnapshot:
-        """Read the orgs again."""
-        async with self._store.database.reading() as connection:
-            catalog = await self._store.orgs.catalog(connection)
-        if self._catalog is not None and catalog.version < self._catalog.version:
-            return self._catalog  # another call has read a newer meanwhile
-        self._catalog = catalog
-        await self.tokens.follow(catalog.by_alias.values())
+        """Read what has changed of the orgs, one reader after the other: each goes on from what was read before."""
+        async with self._reloading, self._store.database.reading() as connection:
+            catalog = await self._store.orgs.catalog(connection, self._catalog)
+            self._catalog = catalog
+        await self.tokens.follow(catalog.by_row)
         return catalog
 
     async def changed(self) -> bool:
@@ -234,7 +234,7 @@ class Access:
     @staticmethod
     def _is_pinned(org: Org, catalog: OrgSnapshot) -> bool:
         """Whether its id is known by now; of an org that was removed meanwhile, nothing more is to be learnt."""
-        known = next((each for each in catalog.by_alias.values() if each.row_id == org.row_id), None)
+        known = catalog.by_row.get(org.row_id)
         return known is None or known.org_id is not None
 
     async def visible(self, caller: Caller) -> list[Org]:

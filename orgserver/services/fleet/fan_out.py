@@ -27,6 +27,8 @@ AT_ONCE = 10
 SECONDS = 20.0
 """How long one org may take: one that hangs does not hold the answer any longer."""
 EVERY = "*"
+MAX_ORGS = 500
+"""So many are asked in one call: a minute or two, and the errors of all of them still fit a result."""
 _GROUPS = 2_000
 """Salesforce gives no more groups than this, and does not page them."""
 _ERROR_KEYS = ("code", "category", "message", "fields", "retryable", "outcome", "hint")
@@ -110,6 +112,12 @@ class Fleet:
         visible = [org.alias for org in await self._access.visible(caller)]
         if not visible:
             raise InvalidArgument("no org is available to you", fields=["orgs"])
+        if len(visible) > MAX_ORGS:
+            raise InvalidArgument(
+                f'"*" means more than {MAX_ORGS} orgs, the most of one call',
+                fields=["orgs"],
+                hint="name some of them; salesforce_list_orgs finds aliases by a part of a name or a tag (match)",
+            )
         return list(visible)
 
     async def _ask(self, fan_out: _FanOut, alias: str) -> Page | CallError:

@@ -29,7 +29,6 @@ from orgserver.services.orgs.registry import Identity, Registry, read_identity
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import credential_of
 from orgserver.store.orgs.policies import PolicyChange
-from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
 
@@ -67,6 +66,7 @@ class _Registered:
     org: Org
     old: Credential | None
     tightened: tuple[Alias, ...]
+    twins: tuple[Alias, ...]
 
 
 class Enrolment:
@@ -83,7 +83,7 @@ class Enrolment:
 
     async def add(self, caller: Caller, registration: Registration, sign_in: SignIn | None = None) -> Enrolled:
         """Prove a credential and register its org under an alias; ``sign_in`` has somebody log in (``web``)."""
-        _taken(await self._access.reload(), registration)
+        await self._taken(registration)
         registration = checked(registration)
         try:
             return await self._enrol(caller, registration, sign_in)
@@ -103,24 +103,31 @@ class Enrolment:
             identity = await self._prove(authenticated, session, registration, where) if session else None
         finally:
             await self._access.client.close_org(where.key)
-        catalog = await self._access.reload()
-        existing = _taken(catalog, registration)  # a login may take minutes
+        existing = await self._taken(registration) if registration.replace else None  # a login may take minutes
         if identity and existing and existing.org_id not in (None, identity.org_id):
             await self._refuse_other_org(registration, authenticated, existing, identity)
         org = _org(registration, authenticated, identity, existing)
         done = await self._register(caller, org, registration, authenticated, existing)
-        catalog = await self._access.reload()
+        await self._access.reload()
         limits = done.org.policy.limits if existing is None else ()
         retired = await self._retire(registration, authenticated, existing, done.old) if existing and done.old else None
         return Enrolled(
             done.org,
             authenticated.rotated,
             authenticated.resumed,
-            tuple(each.alias for each in catalog.by_alias.values() if each.is_twin_of(done.org)),
+            done.twins,
             retired,
             tuple(limit for limit in limits if limit not in registration.policy.limits),
             done.tightened,
         )
+
+    async def _taken(self, registration: Registration) -> Org | None:
+        """The org that has this alias, if it shall get new credentials."""
+        async with self._store.database.reading() as connection:
+            existing = await self._store.orgs.find(connection, registration.alias)
+        if existing is not None and not registration.replace:
+            raise already_registered(registration.alias)
+        return existing
 
     async def kept_draft(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that has already been answered by Salesforce."""
@@ -203,7 +210,9 @@ class Enrolment:
             intents = (each.intent(intent.tool, caller) for each in (others if existing is None else changes))
             for each_intent in (intent, *intents):
                 self._store.audit.record_in(tx, each_intent, Completion(Outcome.SUCCEEDED))
-            return _Registered(now, old, tuple(each.org.alias for each in others))
+            same = policies.aliases_in(tx, now.org_id) if now.org_id is not None else []
+            twins = tuple(each.alias for each in same if each.row_id != now.row_id)
+            return _Registered(now, old, tuple(each.org.alias for each in others), twins)
 
         return await self._store.database.write(change)
 
@@ -249,14 +258,6 @@ class Enrolment:
             return "revoked" if await self._registry.revoke_at(where, old.refresh_token) else "unknown"
         except CallError:
             return "kept"
-
-
-def _taken(catalog: OrgSnapshot, registration: Registration) -> Org | None:
-    """The org that has this alias, if it shall get new credentials."""
-    existing = catalog.by_alias.get(registration.alias)
-    if existing is not None and not registration.replace:
-        raise already_registered(registration.alias)
-    return existing
 
 
 def _another_login(registration: Registration, authenticated: Authenticated, old: Credential) -> bool:

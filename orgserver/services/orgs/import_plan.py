@@ -11,7 +11,7 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -23,15 +23,16 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences
 from orgserver.services.orgs.enrolment import Enrolled, Enrolment
-from orgserver.services.orgs.pending_enrolment import digest_token
+from orgserver.services.orgs.known_tokens import KnownTokens
 from orgserver.services.orgs.registration import Registration
 from orgserver.services.orgs.registry import Registry
 from orgserver.services.tokens.token_errors import log_in_again
+from orgserver.store.orgs.token_digests import digest_token
 from orgserver.store.session import Store
 
 logger = logging.getLogger("orgserver.tokens")
 
-AT_ONCE = 4
+AT_ONCE = 16
 """How many orgs are proven at a time."""
 _MAX_ALIAS = 63
 
@@ -107,9 +108,10 @@ class OrgImport:
     async def plan(self, candidates: Sequence[Candidate]) -> list[PlannedOrg]:
         """Say what will become of each candidate, in their order; nothing is sent or written."""
         orgs = {org.alias: org for org in await self._registry.all()}
-        by_token = await self._by_token()
+        by_token = await KnownTokens(self._store).by_digest()
         by_user = {(org.org_id, org.user.username): org for org in orgs.values() if org.org_id and org.user}
         places = _Places(candidates)
+        twins = _Twins(orgs.values())
         taken: set[str] = {*orgs, *(each.name for each in candidates if each.exact)}
         plan = []
         for each in candidates:
@@ -117,7 +119,7 @@ class OrgImport:
             org = org or await self._same_credential(each, orgs, by_token)
             entry = _left_alone(each, org) if org else _refused(each, orgs, places)
             if entry is None:
-                entry = replace(_new(each, taken), tightened=_tightened(each, orgs.values()))
+                entry = replace(_new(each, taken), tightened=twins.tightened(each))
                 taken.add(entry.alias)
             plan.append(entry)
         return plan
@@ -154,13 +156,6 @@ class OrgImport:
             logger.exception("an org could not be imported", extra={"org": planned.alias})
             unforeseen = EnrolmentError(f"something unforeseen went wrong ({type(error).__name__})")
             return ImportResult(planned, None, unforeseen)
-
-    async def _by_token(self) -> dict[str, Alias]:
-        """Which org is registered with a refresh token, known by the digest of what was given or is in use."""
-        async with self._store.database.reading() as connection:
-            rows = await self._store.orgs.credentials.refresh_tokens(connection)
-        as_given = {given_digest: alias for alias, _, given_digest in rows if given_digest}
-        return as_given | {digest_token(token): alias for alias, token, _ in rows}
 
     async def _same_credential(
         self, candidate: Candidate, orgs: dict[Alias, Org], by_token: dict[str, Alias]
@@ -227,18 +222,29 @@ def _refused(candidate: Candidate, orgs: Container[str], places: _Places) -> Pla
     return PlannedOrg(candidate, Fate.REFUSED, candidate.name, problem) if problem else None
 
 
-def _tightened(candidate: Candidate, orgs: Iterable[Org]) -> tuple[Alias, ...]:
-    """Which registered aliases of the same org the candidate's limits would bind."""
-    twins = (org for org in orgs if _is_same_org(candidate, org))
-    return tuple(org.alias for org in twins if org.policy.strictest(candidate.policy) != org.policy)
+class _Twins:
+    """Registered orgs by what tells that a candidate is one of them: their ids, and where they are."""
 
+    def __init__(self, orgs: Iterable[Org]) -> None:
+        self._by_id: dict[OrgId, list[Org]] = defaultdict(list)
+        self._by_url: dict[str, list[Org]] = defaultdict(list)
+        for org in orgs:
+            self._by_url[org.instance_url].append(org)
+            if org.org_id is not None:
+                self._by_id[org.org_id].append(org)
 
-def _is_same_org(candidate: Candidate, org: Org) -> bool:
-    if candidate.org_id is not None and org.org_id is not None:
-        return candidate.org_id == org.org_id
-    url = (candidate.url or "").lower().rstrip("/")
-    belongs_to_one_org = audiences.is_my_domain(url) or not hosts.is_salesforces(url)
-    return url == org.instance_url and belongs_to_one_org
+    def tightened(self, candidate: Candidate) -> tuple[Alias, ...]:
+        """Which registered aliases of the same org the candidate's limits would bind."""
+        twins = sorted(self._of(candidate), key=lambda org: org.alias)
+        return tuple(org.alias for org in twins if org.policy.strictest(candidate.policy) != org.policy)
+
+    def _of(self, candidate: Candidate) -> Iterator[Org]:
+        if candidate.org_id is not None:
+            yield from self._by_id.get(candidate.org_id, ())
+        url = (candidate.url or "").lower().rstrip("/")
+        if audiences.is_my_domain(url) or not hosts.is_salesforces(url):  # it belongs to one org
+            some = self._by_url.get(url, ())
+            yield from (org for org in some if candidate.org_id is None or org.org_id is None)
 
 
 def _new(candidate: Candidate, taken: Container[str]) -> PlannedOrg:

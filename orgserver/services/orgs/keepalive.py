@@ -2,20 +2,26 @@
 
 Salesforce ends a refresh token that was not used for 30 days (Help, "Manage Session Policies for a Connected App").
 An org is refreshed when it has been idle for the days that the operator set, never earlier: each rotation is a risk.
+Servers spread what falls due together over the next day, and catch up at the same pace, oldest first: ten thousand
+orgs of one import, or of a machine that slept, are no burst.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from orgserver.model.errors import CallError, OrgserverError
+from orgserver.model.names import RowId
 from orgserver.model.orgs import Org, OrgState
 from orgserver.services.calls.access import Access
+from orgserver.store.orgs.idleness import IdleOrg
 
 logger = logging.getLogger("orgserver.tokens")
 
@@ -23,8 +29,15 @@ LIFE = timedelta(days=30)
 """How long a refresh token lives unused."""
 WARN_FROM = timedelta(days=20)
 AT_ONCE = 4
+SPREAD = timedelta(days=1)
+"""Over so long is spread what falls due at once."""
+SWEEP = timedelta(minutes=1)
+_MARGIN = timedelta(hours=12)
+"""So long before its token dies an org is to be refreshed, whatever the pace."""
 _FIRST_SECONDS = (60.0, 300.0)
 _EVERY_SECONDS = (1_800.0, 5_400.0)
+_JITTER = (0.75, 1.25)
+_TRY_AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,32 @@ def is_idle(org: Org, days: float, now: datetime) -> bool:
     return (org.refreshed_at or org.created_at) <= now - timedelta(days=days)
 
 
+def choose_due(
+    idle: Sequence[IdleOrg], count: int, days: float, now: datetime
+) -> tuple[Sequence[IdleOrg], Sequence[IdleOrg]]:
+    """Of the orgs that have been idle for the days, those to refresh in this sweep, and those due that wait.
+
+    ``count`` is how many orgs are kept alive. So many are taken that all of them would have their turn within a day,
+    the longest idle first; more only where a token would die in the queue.
+    """
+    spread = min(SPREAD, (LIFE - timedelta(days=days)) / 4)
+    after = timedelta(days=days)
+    due = sorted((org for org in idle if org.since + after + spread * _share(org) <= now), key=lambda org: org.since)
+    most = max(AT_ONCE, math.ceil(count * (SWEEP / spread)), _urgent(due, now))
+    return due[:most], due[most:]
+
+
+def _share(org: IdleOrg) -> float:
+    """Where in the spread an org has its place: another one after each use."""
+    return zlib.crc32(f"{org.row_id} {org.since.timestamp()}".encode()) / 2**32
+
+
+def _urgent(due: Sequence[IdleOrg], now: datetime) -> int:
+    """How many at a time it takes for each to be refreshed before its token dies."""
+    left = ((org.since + LIFE - _MARGIN - now) / SWEEP for org in due)
+    return math.ceil(max((place / max(sweeps, 1) for place, sweeps in enumerate(left, 1)), default=0))
+
+
 class KeepAlive:
     """Refreshes idle orgs, a few at once."""
 
@@ -56,19 +95,36 @@ class KeepAlive:
         self._access = access
         self._days = days
         self._clock = clock
+        self._tried: dict[RowId, datetime] = {}
+        """When orgs had their turn: one that could not be refreshed does not stand before the others again at once."""
 
     async def refresh_idle(self) -> list[Kept]:
-        """Refresh every org that is due, in no particular order."""
-        orgs = list((await self._access.reload()).by_alias.values())
-        due = [org for org in orgs if is_idle(org, self._days, self._clock())]
-        random.shuffle(due)
+        """Refresh every org that is idle, in no particular order: an operator wants it done."""
+        if self._days <= 0:
+            return []
+        idle, _ = await self._access.tokens.find_idle(self._clock() - timedelta(days=self._days))
+        return await self._refresh_all(random.sample(idle, len(idle)))
+
+    async def sweep(self) -> bool:
+        """Refresh as many idle orgs as have their turn; True where others wait for theirs."""
+        now = self._clock()
+        self._tried = {row_id: then for row_id, then in self._tried.items() if now - then < _TRY_AGAIN}
+        idle, count = await self._access.tokens.find_idle(now - timedelta(days=self._days))
+        chosen, waiting = choose_due([org for org in idle if org.row_id not in self._tried], count, self._days, now)
+        self._tried |= {org.row_id: now for org in chosen}
+        await self._refresh_all(chosen)
+        return bool(waiting)
+
+    async def _refresh_all(self, idle: Sequence[IdleOrg]) -> list[Kept]:
+        by_row = (await self._access.reload()).by_row if idle else {}
         places = asyncio.Semaphore(AT_ONCE)
 
         async def one(org: Org) -> Kept | None:
             async with places:
                 return await self._refresh(org)
 
-        return [refreshed for refreshed in await asyncio.gather(*(one(org) for org in due)) if refreshed is not None]
+        orgs = [by_row[each.row_id] for each in idle if each.row_id in by_row]
+        return [refreshed for refreshed in await asyncio.gather(*(one(org) for org in orgs)) if refreshed is not None]
 
     async def _refresh(self, org: Org) -> Kept | None:
         """Refresh one org, unless another process just did."""
@@ -89,8 +145,9 @@ class KeepAlive:
         pause = random.uniform(*_FIRST_SECONDS)  # noqa: S311  # jitter
         while True:
             await asyncio.sleep(pause)
+            others_wait = False
             try:
-                await self.refresh_idle()
+                others_wait = await self.sweep()
             except OrgserverError as error:
                 logger.warning("idle orgs could not be looked after: %s", error)
-            pause = random.uniform(*_EVERY_SECONDS)  # noqa: S311  # jitter
+            pause = SWEEP.total_seconds() * random.uniform(*_JITTER) if others_wait else random.uniform(*_EVERY_SECONDS)  # noqa: S311  # jitter

@@ -20,14 +20,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orgserver.model.digests import digest_text
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.oauth import TokenAnswer
+from orgserver.services.orgs.known_tokens import KnownTokens
 from orgserver.services.orgs.registration import Registration
 from orgserver.store.orgs.registry import PendingEnrolment
+from orgserver.store.orgs.token_digests import digest_token
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -50,20 +51,22 @@ class EnrolmentProgress:
     def __init__(self, store: Store, pauses: Sequence[float] = KEEP_TRYING) -> None:
         self._store = store
         self._pauses = pauses
+        self._known_tokens = KnownTokens(store)
 
-    async def all(self) -> dict[Alias, PendingEnrolment]:
-        """Every unfinished enrolment, opened."""
+    async def find(self, alias: Alias, given: str | None = None) -> dict[Alias, PendingEnrolment]:
+        """The unfinished enrolments of an alias, and of the refresh token of this digest, opened."""
         async with self._store.database.reading() as connection:
-            return await self._store.orgs.enrolments.all(connection)
+            return await self._store.orgs.enrolments.find(connection, alias, given)
 
     async def answered(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that Salesforce has already answered."""
-        enrolment = (await self.all()).get(alias)
+        enrolment = (await self.find(alias)).get(alias)
         return enrolment is not None and (enrolment.facts["phase"] == "proven" or bool(enrolment.facts.get("rotated")))
 
     async def begin(self, registration: Registration) -> tuple[PendingEnrolment, bool]:
         """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
-        pending = await self.all()
+        token = registration.refresh_token
+        pending = await self.find(registration.alias, digest_token(token) if token else None)
         earlier = pending.get(registration.alias)
         resumed = _begun(pending, registration)
         if resumed is not None and resumed is earlier:
@@ -84,10 +87,6 @@ class EnrolmentProgress:
             self._store.orgs.enrolments.write_in(tx, enrolment)
 
         await self._store.database.write(change)
-        async with self._store.database.reading() as connection:
-            await self._store.orgs.credentials.data_key(
-                connection, enrolment.row_id
-            )  # at hand, if the store should fail later
         return enrolment, resumed is not None
 
     async def keep(self, enrolment: PendingEnrolment, **facts: Any) -> PendingEnrolment:
@@ -165,29 +164,22 @@ class EnrolmentProgress:
 
     async def refuse_shared(self, enrolment: PendingEnrolment) -> None:
         """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
-        async with self._store.database.reading() as connection:
-            pending = await self._store.orgs.credentials.refresh_tokens(connection)
-        token = Secret(enrolment.facts["refresh_token"])
-        for other, theirs, registration in pending:
-            if theirs.same_as(token):
+        token, given = digest_token(Secret(enrolment.facts["refresh_token"])), enrolment.facts["given"]
+        for other, theirs, _ in await self._known_tokens.find(token, given):
+            if theirs == token:
                 if other != enrolment.alias:
                     await self.drop_copy(enrolment)
                     raise EnrolmentError(
                         f"this refresh token is already in use for {other}; two aliases must not share one",
                         hint="log in once more, with --auth web, to get a refresh token of its own",
                     )
-            elif registration and registration == enrolment.facts["given"]:
+            else:
                 await self.drop_copy(enrolment)
                 raise EnrolmentError(
                     f"this is the copy of the refresh token that was spent when {other} was registered; it was not "
                     f"sent, for Salesforce would then revoke the one {other} uses now",
                     hint="delete the copy; log in once more, with --auth web, if you need another refresh token",
                 )
-
-
-def digest_token(token: Secret) -> str:
-    """What a refresh token is recognized by."""
-    return digest_text(token.reveal()).hex()
 
 
 def credential_in(enrolment: PendingEnrolment) -> Credential:

@@ -64,15 +64,16 @@ class Registry:
         self._client = access.client
 
     async def all(self) -> list[Org]:
-        """Every registered org, by alias."""
-        return list((await self._access.reload()).by_alias.values())
+        """Every registered org, by alias, read anew: when a token was used last changes no catalog."""
+        async with self._store.database.reading() as connection:
+            return list((await self._store.orgs.catalog(connection)).by_alias.values())
 
     async def one(self, alias: str) -> Org:
         """One registered org."""
-        by_alias = (await self._access.reload()).by_alias
-        org = by_alias.get(Alias(alias))
+        async with self._store.database.reading() as connection:
+            org = await self._store.orgs.find(connection, Alias(alias))
         if org is None:
-            near = nearest(alias.lower(), by_alias)
+            near = nearest(alias.lower(), (await self._access.reload()).by_alias)
             meant = f"did you mean {near}? " if near else ""
             raise EnrolmentError(
                 f"no org is registered as {alias}", hint=f"{meant}orgserver list-orgs shows those that are"
@@ -81,8 +82,8 @@ class Registry:
 
     async def twins(self, org: Org) -> tuple[Alias, ...]:
         """The other aliases of the same org."""
-        every = (await self._access.catalog()).by_alias.values()
-        return tuple(each.alias for each in every if each.is_twin_of(org))
+        async with self._store.database.reading() as connection:
+            return await self._store.orgs.twins(connection, org)
 
     async def calls_today(self, org: Org) -> dict[str, int]:
         """What each principal's agents used up of an org's API today (UTC), as far as a budget has it counted."""

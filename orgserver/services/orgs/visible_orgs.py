@@ -11,6 +11,7 @@ from msgspec import structs
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import PERMISSIONS, Permission
 from orgserver.model.audit import Action, Completion, Outcome
+from orgserver.model.names import Alias
 from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.model.text import clean_text
 from orgserver.services.calls.access import Access
@@ -52,6 +53,12 @@ class VisibleOrgs:
         intent = structs.replace(call.intent(Action.LIST), id="")
         watched = Watched(intent, Completion(Outcome.SUCCEEDED))
         return await self._log.observe(watched, self._page(call.caller, match, cursor))
+
+    async def aliases(self, call: Call) -> list[Alias]:
+        """The aliases of all of them, for a person who types one."""
+        intent = structs.replace(call.intent(Action.LIST), id="")
+        watched = Watched(intent, Completion(Outcome.SUCCEEDED))
+        return [org.alias for org in await self._log.observe(watched, self._access.visible(call.caller))]
 
     async def _page(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
         arguments = {"tool": "list_orgs", "match": match}

@@ -35,5 +35,5 @@ class Identities:
             if self._snapshot is not None and version == self._snapshot.version:
                 return self._snapshot
             async with database.reading() as connection:
-                self._snapshot = await read_identities(connection)
+                self._snapshot = await read_identities(connection, self._snapshot)
             return self._snapshot

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
@@ -21,6 +21,8 @@ from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observer import Observer
 from orgserver.services.tokens.refresh import Refresher, RefreshRequest, is_same_token
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
+from orgserver.store.orgs import idleness
+from orgserver.store.orgs.idleness import IdleOrg
 from orgserver.store.session import Store
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
@@ -88,14 +90,15 @@ class Tokens:
         """Made when the first refresh is needed: most commands need none."""
         return self._make_refresher()
 
-    async def follow(self, orgs: Collection[Org]) -> None:
+    async def follow(self, orgs: Mapping[RowId, Org]) -> None:
         """Let go of orgs that were removed, and of the access tokens of those whose state allows no call."""
-        for row_id in self._live.keys() - {org.row_id for org in orgs}:
-            del self._live[row_id]
-            await self.client.close_org(row_id)
-        for org in orgs:
-            if org.state in CLOSED_STATES and org.row_id in self._live:
-                self._live[org.row_id].current = None
+        for row_id, live in list(self._live.items()):
+            org = orgs.get(row_id)
+            if org is None:
+                self._live.pop(row_id, None)
+                await self.client.close_org(row_id)
+            elif org.state in CLOSED_STATES:
+                live.current = None
 
     async def current(self, org: Org, *, not_this: AccessToken | None = None) -> AccessToken:
         """Give an access token, other than ``not_this``; refreshed when the store has none.
@@ -149,6 +152,11 @@ class Tokens:
         """When an org's refresh token was last used, by any process."""
         async with self._store.database.reading() as connection:
             return await self._store.orgs.refreshed_at(connection, org.row_id)
+
+    async def find_idle(self, before: datetime) -> tuple[list[IdleOrg], int]:
+        """The orgs whose refresh token nobody has used since an instant; and how many have one, idle or not."""
+        async with self._store.database.reading() as connection:
+            return await idleness.find_idle(connection, before)
 
     async def renew(self, org: Org, *, force: bool = False) -> AccessToken:
         """Refresh although the access token may still work: to use the refresh token before it dies of idleness.

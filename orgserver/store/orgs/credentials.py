@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.names import Alias, RowId
+from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs.rewrapping import ORG, renew_data_key_in
+from orgserver.store.orgs.token_digests import TokenDigest, digest_columns, digest_token, read_unknown
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Key
 from orgserver.vault.ring import RingBehind, Vault
@@ -63,20 +65,14 @@ class Credentials:
         token = self._unwrap_now(row_id, row.wrapped).open_text(row.token, _access_token_context(row_id, row.fencing))
         return AccessToken(token, row.instance_url, row.fencing)
 
-    async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret, str]]:
-        """Open every org's refresh token, with the digest of the one it was given: to notice one given twice."""
-        tokens: list[tuple[Alias, Secret, str]] = []
-        credentials = await connection.execute(
-            select(tables.orgs.c.alias, tables.credentials, tables.data_keys.c.wrapped)
-            .join(tables.credentials, tables.credentials.c.row_id == tables.orgs.c.row_id)
-            .join(tables.data_keys, tables.data_keys.c.owner == tables.orgs.c.row_id)
-            .where(tables.credentials.c.refresh_token.is_not(None))
-        )
-        for row in credentials:
+    async def digest_unknown(self, connection: AsyncConnection, limit: int) -> list[TokenDigest]:
+        """Open some of the refresh tokens that are not known by a digest yet, and give theirs."""
+        digests: list[TokenDigest] = []
+        for row in await read_unknown(connection, limit):
             key = await self.unwrap(row.row_id, row.wrapped)
             token = key.open_text(row.refresh_token, _refresh_token_context(row.row_id, row.fencing))
-            tokens.append((row.alias, token, row.given))
-        return tokens
+            digests.append(TokenDigest(row.row_id, row.fencing, digest_token(token)))
+        return digests
 
     def replace_in(self, tx: Transaction, row_id: RowId, credential: Credential, access: AccessToken | None) -> None:
         """Write an org's credential over the one it had."""
@@ -96,11 +92,12 @@ class Credentials:
                 explicit_audience=credential.explicit_audience,
                 fencing=credential.fencing,
                 given=credential.given_digest,
+                **digest_columns(credential.refresh_token, credential.fencing),
             )
         )
         if access is not None:
             self.store_access_token_in(tx, key, row_id, access)
-        changed_in(tx)
+        changed_in(tx, "org", row_id)
 
     def store_access_token_in(self, tx: Transaction, key: Key, row_id: RowId, access: AccessToken) -> None:
         """Write an access token over the one that is cached."""
@@ -129,6 +126,7 @@ class Credentials:
             .values(
                 fencing=next_fencing,
                 refresh_token=_seal(key, refresh_token, _refresh_token_context(row_id, next_fencing)),
+                **digest_columns(refresh_token, next_fencing),
             )
         )
         if written.rowcount == 0:
@@ -172,6 +170,7 @@ class Credentials:
             return self._unwrap_now(row_id, wrapped)
         key, wrapped = self._vault.new_data_key(row_id, ORG)
         tx.connection.execute(insert(tables.data_keys).values(owner=row_id, wrapped=wrapped))
+        tx.after_commit.append(partial(self._keys.__setitem__, row_id, (wrapped, key)))  # if the store fails later
         return key
 
     def open_value(self, row_id: str, wrapped: bytes, value: bytes, context: Context) -> bytes:

@@ -76,6 +76,8 @@ def join_in(tx: Transaction, org: Org) -> tuple[Org, list[PolicyChange]]:
         twins = [twin for twin in aliases_in(tx, org.org_id) if twin.row_id != org.row_id]
         changes += [PolicyChange(replace(twin, policy=policy), stored) for twin in twins]
     keep_in(tx, org.org_id, policy)
+    for change in changes:
+        changed_in(tx, "org", change.org.row_id)
     return replace(org, policy=policy), changes
 
 
@@ -87,7 +89,7 @@ def pin_in(tx: Transaction, row_id: RowId, org_id: OrgId) -> list[PolicyChange]:
     _, changes = join_in(tx, replace(org, org_id=org_id))
     own = tables.orgs.c.row_id == row_id
     tx.connection.execute(update(tables.orgs).where(own).values(org_id=org_id, policy=rows.ELSEWHERE))
-    changed_in(tx)
+    changed_in(tx, "org", row_id)
     return changes
 
 
@@ -103,7 +105,8 @@ def limit_in(tx: Transaction, row_id: RowId, change: Callable[[Policy], Policy])
     else:
         own = tables.orgs.c.row_id == row_id
         tx.connection.execute(update(tables.orgs).where(own).values(policy=json.dumps(policy.facts())))
-    changed_in(tx)
+    for each in every:
+        changed_in(tx, "org", each.row_id)
     return [PolicyChange(replace(each, policy=policy), org.policy) for each in every]
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.access.standing import Standing
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem, StateChange
 from orgserver.model.secret import Secret
@@ -20,22 +18,12 @@ from orgserver.store import tables
 from orgserver.store.calls import tables as call_tables
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import policies, rows
+from orgserver.store.orgs.catalog import OrgSnapshot, read_catalog
 from orgserver.store.orgs.credentials import Credentials
 from orgserver.store.orgs.policies import PolicyChange
-from orgserver.store.people.standings import read_standings
 from orgserver.store.transaction import Transaction, to_datetime
 from orgserver.vault.keys import Context
 from orgserver.vault.ring import Vault
-
-
-@dataclass(frozen=True, slots=True)
-class OrgSnapshot:
-    """Every registered org, and what each principal may do, as of one version of the store."""
-
-    version: int
-    by_alias: Mapping[str, Org]
-    standings: Mapping[str, Standing] = field(default_factory=dict)
-    """What each principal may do, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +42,14 @@ class PendingEnrolments:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
-    async def all(self, connection: AsyncConnection) -> dict[Alias, PendingEnrolment]:
-        """Open every enrolment that was not finished."""
-        rows = await connection.execute(
-            select(tables.enrolments, tables.data_keys.c.wrapped).join(
-                tables.data_keys, tables.data_keys.c.owner == tables.enrolments.c.row_id
-            )
+    async def find(self, connection: AsyncConnection, alias: Alias, given: str | None) -> dict[Alias, PendingEnrolment]:
+        """Open the unfinished enrolments of an alias and of a refresh token, by the digest of the one given."""
+        of = tables.enrolments.c
+        query = select(tables.enrolments, tables.data_keys.c.wrapped).join(
+            tables.data_keys, tables.data_keys.c.owner == of.row_id
         )
+        same = [of.alias == alias, *([of.given == given, of.given.is_(None)] if given else [])]
+        rows = await connection.execute(query.where(or_(*same)))
         enrolments: dict[Alias, PendingEnrolment] = {}
         for row in rows:
             key = await self._credentials.unwrap(row.row_id, row.wrapped)
@@ -83,7 +72,11 @@ class PendingEnrolments:
         tx.connection.execute(delete(tables.enrolments).where(tables.enrolments.c.alias == enrolment.alias))
         tx.connection.execute(
             insert(tables.enrolments).values(
-                alias=enrolment.alias, row_id=enrolment.row_id, draft=facts, created_at=tx.now
+                alias=enrolment.alias,
+                row_id=enrolment.row_id,
+                draft=facts,
+                created_at=tx.now,
+                given=enrolment.facts.get("given"),
             )
         )
 
@@ -110,13 +103,20 @@ class Orgs:
 
     # -- reading
 
-    async def catalog(self, connection: AsyncConnection) -> OrgSnapshot:
-        """Read every org and every standing in one snapshot."""
-        version = (await connection.execute(select(tables.store.c.catalog_version))).scalar_one()
-        orgs = (await connection.execute(rows.EVERY.order_by(tables.orgs.c.alias))).all()
-        parse = cache(json.loads)  # the same few texts stand in most rows
-        by_alias = {row.alias: rows.read_org(row, parse) for row in orgs}
-        return OrgSnapshot(version, by_alias, await read_standings(connection))
+    async def catalog(self, connection: AsyncConnection, before: OrgSnapshot | None = None) -> OrgSnapshot:
+        """Every org and every standing, of one snapshot; of what was read ``before``, only what was changed since."""
+        return await read_catalog(connection, before)
+
+    async def find(self, connection: AsyncConnection, alias: Alias) -> Org | None:
+        """One org by its alias."""
+        row = (await connection.execute(rows.EVERY.where(tables.orgs.c.alias == alias))).first()
+        return rows.read_org(row) if row is not None else None
+
+    async def twins(self, connection: AsyncConnection, org: Org) -> tuple[Alias, ...]:
+        """The other aliases of the same org, as far as it has said which it is."""
+        of = tables.orgs.c
+        same = select(of.alias).where(of.org_id == org.org_id, of.row_id != org.row_id).order_by(of.alias)
+        return tuple((await connection.execute(same)).scalars()) if org.org_id is not None else ()
 
     async def catalog_version(self, connection: AsyncConnection) -> int:
         """Read only the version."""
@@ -164,7 +164,7 @@ class Orgs:
             .values(state=OrgState.READY.value, cause=None, problem=None, held=False, instance_url=access.instance_url)
         )
         if written.rowcount:
-            changed_in(tx)
+            changed_in(tx, "org", row_id)
             if before is not None:
                 self._tell_in(tx, before, replace(before, state=OrgState.READY, cause=None, problem=None))
         return True
@@ -185,7 +185,7 @@ class Orgs:
             return False
         values = {"move": rows.move_column(move)}
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(values))
-        changed_in(tx)
+        changed_in(tx, "org", row_id)
         return True
 
     def change_in(self, tx: Transaction, row_id: RowId, change: Callable[[Org], Org]) -> Org | None:
@@ -198,7 +198,7 @@ class Orgs:
             return None
         org = replace(change(old), org_id=old.org_id, policy=old.policy)
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**rows.columns(org)))
-        changed_in(tx)
+        changed_in(tx, "org", row_id)
         self._tell_in(tx, old, org)
         return org
 
@@ -233,4 +233,5 @@ class Orgs:
         ):
             tx.connection.execute(delete(table).where(table.c.row_id == row_id))
         self.credentials.forget_data_key(row_id)
-        changed_in(tx)
+        changed_in(tx, "org", row_id)
+        changed_in(tx, "people")  # grants on it went with it

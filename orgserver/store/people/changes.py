@@ -48,7 +48,7 @@ def add_principal_in(tx: Transaction, name: str, kind: PrincipalKind) -> None:
     """Add a principal that has nothing yet."""
     values = {"name": name, "kind": kind, "enabled": True, "roles": "[]", "limits": "{}", "created_at": tx.now}
     tx.connection.execute(insert(tables.principals).values(values))
-    changed_in(tx)
+    changed_in(tx, "principal", name)
 
 
 def change_principal_in(
@@ -62,7 +62,7 @@ def change_principal_in(
         "limits": json.dumps(limits.facts()),
     }
     tx.connection.execute(update(tables.principals).where(tables.principals.c.name == name).values(values))
-    changed_in(tx)
+    changed_in(tx, "principal", name)
 
 
 def remove_principal_in(tx: Transaction, name: str) -> None:
@@ -70,13 +70,13 @@ def remove_principal_in(tx: Transaction, name: str) -> None:
     for table in (call_tables.idempotency, call_tables.approvals):
         tx.connection.execute(delete(table).where(table.c.principal == name))
     tx.connection.execute(delete(tables.principals).where(tables.principals.c.name == name))
-    changed_in(tx)
+    changed_in(tx, "principal", name)
 
 
 def add_group_in(tx: Transaction, name: str) -> None:
     """Add a group that has nothing yet."""
     tx.connection.execute(insert(tables.groups).values(name=name, created_at=tx.now))
-    changed_in(tx)
+    changed_in(tx, "people")
 
 
 def set_claim_in(tx: Transaction, name: str, claim: str | None) -> None:
@@ -84,26 +84,26 @@ def set_claim_in(tx: Transaction, name: str, claim: str | None) -> None:
     members = tables.claim_members
     tx.connection.execute(delete(members).where(members.c.group == name))
     tx.connection.execute(update(tables.groups).where(tables.groups.c.name == name).values(claim=claim))
-    changed_in(tx)
+    changed_in(tx, "people")
 
 
 def remove_group_in(tx: Transaction, name: str) -> None:
     """Remove a group with its grants; its members stay what they are."""
     tx.connection.execute(delete(tables.groups).where(tables.groups.c.name == name))
-    changed_in(tx)
+    changed_in(tx, "people")
 
 
 def join_group_in(tx: Transaction, group: str, principal: str) -> None:
     """Put a principal that is not in a group into it."""
     tx.connection.execute(insert(tables.group_members).values({"group": group, "principal": principal}))
-    changed_in(tx)
+    changed_in(tx, "principal", principal)
 
 
 def leave_group_in(tx: Transaction, group: str, principal: str) -> None:
     """Take a principal out of a group."""
     members = tables.group_members
     tx.connection.execute(delete(members).where(members.c.group == group, members.c.principal == principal))
-    changed_in(tx)
+    changed_in(tx, "principal", principal)
 
 
 def principal_of_subject_in(tx: Transaction, subject: Subject) -> str | None:
@@ -117,7 +117,7 @@ def add_subject_in(tx: Transaction, principal: str, subject: Subject) -> None:
     """Say who a principal is for an identity provider."""
     values = {"issuer": subject.issuer, "subject": subject.subject, "principal": principal}
     tx.connection.execute(insert(tables.subjects).values(values))
-    changed_in(tx)
+    changed_in(tx, "key")
 
 
 def remove_subject_in(tx: Transaction, subject: Subject) -> None:
@@ -126,4 +126,4 @@ def remove_subject_in(tx: Transaction, subject: Subject) -> None:
     tx.connection.execute(
         delete(subjects).where(subjects.c.issuer == subject.issuer, subjects.c.subject == subject.subject)
     )
-    changed_in(tx)
+    changed_in(tx, "key")

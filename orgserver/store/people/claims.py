@@ -22,7 +22,7 @@ def set_groups_in(tx: Transaction, principal: str, values: Iterable[str]) -> tup
     if new:
         tx.connection.execute(insert(_members), new)
     if before != after:
-        changed_in(tx)
+        changed_in(tx, "principal", principal)
     return before, after
 
 

@@ -39,7 +39,7 @@ def add_in(
         "created_by": by,
     }
     tx.connection.execute(insert(tables.grants).values(values))
-    changed_in(tx)
+    _holder_changed_in(tx, name if holder == "principal" else None)
 
 
 def replace_in(
@@ -53,19 +53,33 @@ def replace_in(
         "created_by": by,
     }
     tx.connection.execute(update(tables.grants).where(tables.grants.c.id == grant_id).values(values))
-    changed_in(tx)
+    _holder_changed_in(tx, _principal_in(tx, grant_id))
 
 
 def remove_in(tx: Transaction, grant_id: str) -> None:
     """Take a grant back."""
+    principal = _principal_in(tx, grant_id)
     tx.connection.execute(delete(tables.grants).where(tables.grants.c.id == grant_id))
-    changed_in(tx)
+    _holder_changed_in(tx, principal)
 
 
 def of_org_in(tx: Transaction, row_id: RowId) -> list[Grant]:
     """The grants that are bound to an org, and end with it."""
     own = select(tables.grants).where(tables.grants.c.row_id == row_id).order_by(tables.grants.c.id)
     return [rows.read_grant(row) for row in tx.connection.execute(own)]
+
+
+def _principal_in(tx: Transaction, grant_id: str) -> str | None:
+    """Who has a grant, if it is a principal's own."""
+    return tx.connection.execute(select(tables.grants.c.principal).where(tables.grants.c.id == grant_id)).scalar()
+
+
+def _holder_changed_in(tx: Transaction, principal: str | None) -> None:
+    """A group's grants are those of everybody in it."""
+    if principal is not None:
+        changed_in(tx, "principal", principal)
+    else:
+        changed_in(tx, "people")
 
 
 def _column(permissions: Iterable[Permission]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.principals import Subject
-from orgserver.store import tables as org_tables
+from orgserver.store.catalog_version import read_changes
 from orgserver.store.people import tables
 from orgserver.store.transaction import PreparedStatement
 
@@ -45,9 +45,11 @@ class IdentitySnapshot:
     """Principals that may use nothing."""
 
 
-async def read_identities(connection: AsyncConnection) -> IdentitySnapshot:
-    """Read them in one snapshot."""
-    version = (await connection.execute(select(org_tables.store.c.catalog_version))).scalar_one()
+async def read_identities(connection: AsyncConnection, before: IdentitySnapshot | None = None) -> IdentitySnapshot:
+    """Read them in one snapshot; where only orgs have changed since ``before``, they are those."""
+    version, changes = await read_changes(connection, before.version if before else None)
+    if before is not None and changes is not None and all(change.kind == "org" for change in changes):
+        return replace(before, version=version)
     keys = await connection.run_sync(lambda sync: _EVERY_KEY.run(sync).all())
     subjects = (await connection.execute(select(_subjects))).all()
     is_disabled = tables.principals.c.enabled.is_(False)

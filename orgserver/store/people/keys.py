@@ -26,14 +26,14 @@ def add_in(tx: Transaction, principal: str, digest: bytes, until: datetime | Non
         "until": to_microseconds(until) if until else None,
     }
     tx.connection.execute(insert(_keys).values(values))
-    changed_in(tx)
+    changed_in(tx, "key")
     return key_id
 
 
 def revoke_in(tx: Transaction, key_id: str) -> None:
     """End a key now."""
     tx.connection.execute(update(_keys).where(_keys.c.id == key_id).values(revoked_at=tx.now))
-    changed_in(tx)
+    changed_in(tx, "key")
 
 
 def touch_in(tx: Transaction, uses: Mapping[str, int]) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, select, union_all
+from sqlalchemy import Row, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.principals import Grant
@@ -24,6 +24,18 @@ async def read_standings(connection: AsyncConnection) -> Mapping[str, Standing]:
     members = (await connection.execute(_MEMBERS)).all()
     grants = (await connection.execute(select(tables.grants).order_by(tables.grants.c.id))).all()
     return _join(principals, members, grants)
+
+
+async def read_standing(connection: AsyncConnection, name: str) -> Standing | None:
+    """One principal's standing."""
+    own = select(tables.principals).where(tables.principals.c.name == name)
+    principals = (await connection.execute(own)).all()
+    every = _MEMBERS.subquery()
+    members = (await connection.execute(select(every).where(every.c.principal == name))).all()
+    of = tables.grants.c
+    held = or_(of.principal == name, of.group.in_([row.group for row in members]))
+    grants = (await connection.execute(select(tables.grants).where(held).order_by(of.id))).all()
+    return _join(principals, members, grants).get(name)
 
 
 def _join(

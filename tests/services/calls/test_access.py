@@ -10,7 +10,7 @@ from orgserver.model.errors import UnknownOrg
 from orgserver.model.names import Alias
 from orgserver.model.orgs import Caller, Org, Scope
 from orgserver.services.calls.access import Access
-from orgserver.store.orgs.registry import OrgSnapshot
+from orgserver.store.orgs.catalog import OrgSnapshot
 from tests.people import add_principal
 
 

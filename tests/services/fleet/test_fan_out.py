@@ -35,6 +35,18 @@ def by_org(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {each["org"]: each for each in results}
 
 
+async def test_more_orgs_than_one_call_may_ask_are_refused_before_any_is_asked(
+    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orgserver.services.fleet.fan_out.MAX_ORGS", 2)
+    assert (await operations.query_orgs(app, caller, TOOL, ["*"], COUNT)).orgs == 2
+    acme.requests.clear()
+    monkeypatch.setattr("orgserver.services.fleet.fan_out.MAX_ORGS", 1)
+    with pytest.raises(InvalidArgument, match="more than 1 orgs"):
+        await operations.query_orgs(app, caller, TOOL, ["*"], COUNT)
+    assert acme.requests == []
+
+
 async def test_results_and_errors_stand_side_by_side_with_an_entry_each(
     app: App, caller: Caller, globex: SandboxOrg
 ) -> None:

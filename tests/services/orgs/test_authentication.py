@@ -11,6 +11,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import select
 
 from orgserver.app import App
 from orgserver.model.errors import EnrolmentError, StoreError
@@ -31,6 +32,7 @@ from orgserver.services.orgs.registration import (
     read_redirect,
 )
 from orgserver.services.queries.list_query import Listing
+from orgserver.store import tables
 from orgserver.store.session import Store
 from tests import operations
 from tests.refusing_stores import make_refusing
@@ -86,7 +88,8 @@ def enrolment_in(app: App, store: Store, pauses: Sequence[float]) -> Enrolment:
 
 
 async def no_drafts(app: App) -> bool:
-    return await pending_enrolment.EnrolmentProgress(app.store).all() == {}
+    async with app.store.database.reading() as connection:
+        return (await connection.execute(select(tables.enrolments))).first() is None
 
 
 @pytest.mark.parametrize("auth", ["web", "jwt", "client-credentials", "refresh-token"])

@@ -156,15 +156,19 @@ async def test_a_few_are_proven_at_once_and_no_failure_stops_the_others(
         return replace(given, verify=False)
 
     heard: list[str] = []
-    planned = await importing.plan([candidate(f"a{number}", prepare) for number in range(9)])
+    planned = await importing.plan([candidate(f"a{number}", prepare) for number in range(AT_ONCE + 5)])
 
     async with asyncio.timeout(30):
         done = await importing.carry_out(caller, planned, lambda each: heard.append(each.planned.alias))
 
     assert most == AT_ONCE
-    assert sorted(heard) == [each.planned.alias for each in done] == [f"a{number}" for number in range(9)]
+    assert (
+        sorted(heard)
+        == sorted(each.planned.alias for each in done)
+        == sorted(f"a{number}" for number in range(AT_ONCE + 5))
+    )
     assert [str(each.error) for each in done if each.error] == [
         "something unforeseen went wrong (RuntimeError)",
         "it is not to be had",
     ]
-    assert len(await app.registry.all()) == 2 + 7
+    assert len(await app.registry.all()) == 2 + AT_ONCE + 3

@@ -53,7 +53,7 @@ async def works(app: App, caller: Caller) -> bool:
 
 async def kept_token(app: App) -> str | None:
     """The refresh token that a pending enrolment holds."""
-    draft = (await EnrolmentProgress(app.store).all()).get(alias("acme"))
+    draft = (await EnrolmentProgress(app.store).find(alias("acme"))).get(alias("acme"))
     return draft.facts["refresh_token"] if draft else None
 
 

@@ -1,0 +1,98 @@
+"""Every org and what each principal may do there, read whole, or as far as it has changed since it was read last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.access.standing import Standing
+from orgserver.model.names import RowId
+from orgserver.model.orgs import Org
+from orgserver.store import tables
+from orgserver.store.catalog_version import CatalogChange, read_changes
+from orgserver.store.orgs import rows
+from orgserver.store.people.standings import read_standing, read_standings
+
+_AT_ONCE = 250
+"""So many orgs are made of their rows before the event loop does something else."""
+_MOST = 500
+"""Where more has changed, everything is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrgSnapshot:
+    """Every registered org, and what each principal may do, as of one version of the store."""
+
+    version: int
+    by_alias: Mapping[str, Org]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    """What each principal may do, by its name."""
+    by_row: Mapping[RowId, Org] = field(default_factory=dict)
+
+
+async def read_catalog(connection: AsyncConnection, before: OrgSnapshot | None = None) -> OrgSnapshot:
+    """Read in one snapshot of the store what is not in the one ``before``."""
+    version, changes = await read_changes(connection, before.version if before else None)
+    if before is None or changes is None or len(changes) > _MOST:
+        orgs = await _read_orgs(connection)
+        every: dict[str, Org] = {org.alias: org for org in orgs}
+        return OrgSnapshot(version, every, await read_standings(connection), {org.row_id: org for org in orgs})
+    by_alias, by_row = await _follow_orgs(connection, before, _names(changes, "org"))
+    return OrgSnapshot(version, by_alias, await _follow_people(connection, before, changes), by_row)
+
+
+def _names(changes: Iterable[CatalogChange], kind: str) -> list[str]:
+    return sorted(change.name for change in changes if change.kind == kind)
+
+
+async def _read_orgs(connection: AsyncConnection, of: list[str] | None = None) -> list[Org]:
+    query = rows.EVERY if of is None else rows.EVERY.where(tables.orgs.c.row_id.in_(of))
+    org_rows = (await connection.execute(query.order_by(tables.orgs.c.alias))).all()
+    parse: Callable[[str], Any] = cache(json.loads)  # the same few texts stand in most rows
+    orgs: list[Org] = []
+    for first in range(0, len(org_rows), _AT_ONCE):
+        orgs += [rows.read_org(row, parse) for row in org_rows[first : first + _AT_ONCE]]
+        await asyncio.sleep(0)
+    return orgs
+
+
+async def _follow_orgs(
+    connection: AsyncConnection, before: OrgSnapshot, changed: list[str]
+) -> tuple[Mapping[str, Org], Mapping[RowId, Org]]:
+    """The orgs, with those read again that have changed, and without those that are gone; by alias."""
+    if not changed:
+        return before.by_alias, before.by_row
+    by_alias, by_row = dict(before.by_alias), dict(before.by_row)
+    orgs = await _read_orgs(connection, changed)
+    aliases = {org.alias for org in orgs}
+    for row_id in map(RowId, changed):
+        old = by_row.pop(row_id, None)
+        if old is not None and old.alias not in aliases:
+            del by_alias[old.alias]
+    is_sorted = all(org.alias in by_alias for org in orgs)
+    by_alias |= {org.alias: org for org in orgs}
+    by_row |= {org.row_id: org for org in orgs}
+    return by_alias if is_sorted else {alias: by_alias[alias] for alias in sorted(by_alias)}, by_row
+
+
+async def _follow_people(
+    connection: AsyncConnection, before: OrgSnapshot, changes: frozenset[CatalogChange]
+) -> Mapping[str, Standing]:
+    """The standings, with those read again that have changed."""
+    if _names(changes, "people"):
+        return await read_standings(connection)
+    names = _names(changes, "principal")
+    standings = dict(before.standings) if names else before.standings
+    for name in names:
+        standing = await read_standing(connection, name)
+        assert isinstance(standings, dict)  # noqa: S101  # a copy
+        standings.pop(name, None)
+        if standing is not None:
+            standings[name] = standing
+    return standings
