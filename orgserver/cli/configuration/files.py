@@ -23,7 +23,7 @@ def read_files(name: str) -> list[tuple[Sections, Path]]:
     root = Path(name)
     sections, total = [], 0
     for file in _files(root):
-        data = _read(file)
+        data = _read(file, is_named=file == root)
         total += len(data)
         if total > _MOST_BYTES:
             raise ConfigError(f"{name} holds more than {_MOST_BYTES // 1024**2} MiB of YAML")
@@ -69,9 +69,10 @@ def _files_in(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, *, is_named: bool) -> bytes:
+    """A file's bytes; one that was named may be a pipe, as ``<(…)`` is, one that lies in a folder not."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        if not is_named and not stat.S_ISREG(file.stat().st_mode):
             raise ConfigError(f"{file} is not a file")
         with file.open("rb") as reader:
             return reader.read(MAX_BYTES + 1)

@@ -79,8 +79,8 @@ def _bytes_of(reference: SecretReference, *, allow_commands: bool) -> bytes:
 
 
 def _read_file(reference: SecretReference) -> bytes:
-    path = Path(reference.folder, reference.target).expanduser()
     try:
+        path = Path(reference.folder, Path(reference.target).expanduser())
         if not stat.S_ISREG(path.stat().st_mode):
             raise _refusal(reference, "is not a file")
         with path.open("rb") as file:
@@ -88,7 +88,7 @@ def _read_file(reference: SecretReference) -> bytes:
             return file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise _refusal(reference, (error.strerror or "cannot be read").lower()) from None
-    except ValueError:
+    except (ValueError, RuntimeError):  # a NUL in its name, or the home of nobody
         raise _refusal(reference, "is no file name") from None
 
 
