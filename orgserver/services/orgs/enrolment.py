@@ -33,7 +33,6 @@ from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]
-
 DEFAULT_API_VERSION = "v66.0"
 """Only where ``--no-verify`` keeps us from asking which versions the org offers."""
 
@@ -123,8 +122,8 @@ class Enrolment:
 
     async def _taken(self, registration: Registration) -> Org | None:
         """The org that has this alias, if it shall get new credentials."""
-        async with self._store.database.reading() as connection:
-            existing = await self._store.orgs.find(connection, registration.alias)
+        async with self._store.database.reading() as db:
+            existing = await self._store.orgs.find(db, registration.alias)
         if existing is not None and not registration.replace:
             raise already_registered(registration.alias)
         return existing
@@ -210,7 +209,7 @@ class Enrolment:
             intents = (each.intent(intent.tool, caller) for each in (others if existing is None else changes))
             for each_intent in (intent, *intents):
                 self._store.audit.record_in(tx, each_intent, Completion(Outcome.SUCCEEDED))
-            same = policies.aliases_in(tx, now.org_id) if now.org_id is not None else []
+            same = policies.aliases_in(tx, now.org_id) if now.org_id else []
             twins = tuple(each.alias for each in same if each.row_id != now.row_id)
             return _Registered(now, old, tuple(each.org.alias for each in others), twins)
 
