@@ -74,6 +74,10 @@ class DriverConnection:
         return DBAPIError.instance(sql, None, error, self._error, hide_parameters=True)
 
 
+class GroupConflict(Exception):
+    """What was done for a whole group at once did not come out for each of its changes: it runs again, carefully."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """One group's transaction: its connection, and the one instant of all its rows."""
@@ -87,6 +91,12 @@ class Transaction:
     """Run once the group is durable, and never if it is not; none of them fails."""
     state: dict[str, Any] = field(default_factory=dict)
     """What changes of one group keep between them, such as the head of the audit chain."""
+    is_careful: bool = True
+    """Each change sees at once what it did. Otherwise some is done for all at the end, or ``GroupConflict`` raised."""
+    appended: tuple[int, bytes] | None = None
+    """Sequence and hash of the last event that the group appended to the audit chain."""
+    is_committing: bool = False
+    """All has run, and whether it is durable is the database's to say."""
 
     @property
     def connection(self) -> Connection:
@@ -115,12 +125,21 @@ def transact(driver: DriverConnection, begin: Callable[[DriverConnection], int])
         yield transaction
         for flush in transaction.before_commit:
             flush(transaction)
+        transaction.is_committing = True
         driver.commit()
-    except BaseException:
-        driver.rollback()
+    except BaseException as error:
+        _roll_back(driver, error)
         raise
     for step in transaction.after_commit:
         step()
+
+
+def _roll_back(driver: DriverConnection, cause: BaseException) -> None:
+    try:
+        driver.rollback()
+    except DBAPIError:
+        if not isinstance(cause, DBAPIError):  # which otherwise tells more: a connection that is gone, say
+            raise
 
 
 class PreparedStatement:

@@ -26,14 +26,11 @@ from orgserver.model.errors import StoreError
 from orgserver.store.engines.engine import StoreEngine
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
-from orgserver.store.transaction import Change, DriverConnection, read_clock, transact
-from orgserver.store.writes.pending_writes import (
-    PendingWrite,
-    PendingWrites,
-    fail_writes,
-    resolve_writes,
-)
+from orgserver.store.transaction import Change, DriverConnection, GroupConflict, read_clock, transact
+from orgserver.store.writes.group import Group, look_up, make_marks
+from orgserver.store.writes.pending_writes import PendingWrite, PendingWrites, fail_writes, wake_callers
 from orgserver.store.writes.quick_commits import QuickCommits
+from orgserver.store.writes.writer_connection import WriterConnection
 from orgserver.vault.ring import RingBehind
 
 T = TypeVar("T")
@@ -59,7 +56,10 @@ class Writer:
         self._is_awake = False
         """The thread runs a group, or callers of the last one have not gone on yet."""
         self._thread: threading.Thread | None = None
-        self._connection: DriverConnection | None = None
+        self._connection = WriterConnection(engine)
+        self._marks = make_marks(engine)
+        self._is_careful = not engine.is_server
+        """The next group does nothing for all its changes at once."""
         self._is_running = False
         self.groups = 0
         """Commits of this process."""
@@ -117,9 +117,9 @@ class Writer:
 
     def _take_connection(self) -> DriverConnection | None:
         """The connection, if the event loop may use it: with nothing for the thread to do, and in a turn of its own."""
-        if self._is_awake or self._is_damaged or not self._is_running or self._connection is None:
+        if self._is_awake or self._is_damaged or not self._is_running or self._connection.current is None:
             return None
-        return self._connection if self._quick.take_turn() else None
+        return self._connection.current if self._quick.take_turn() else None
 
     def _commit_now(self, connection: DriverConnection, change: Change[T]) -> T:
         try:
@@ -216,81 +216,83 @@ class Writer:
             rest = [write for write in writes if id(write) not in ids]
             self._pending.put_back(rest)
             writes = [write for write in rest if not write.given_up]
-            self._wake_callers(answers, None if writes else loop)
+            wake_callers(answers, None if writes else loop, self._go_on)
 
     def _attempt(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:
         """Run changes in one transaction, for one turn, and those that came meanwhile: the callers to be answered."""
-        current: PendingWrite[Any] | None = None
-        successes: list[PendingWrite[Any]] = []
+        group = Group()
         try:
-            with self._quick.turn, self._engine.hold():
-                self._top_up(writes)
-                connection = self._connected()
-                self._quick.prepare(connection)
-                begin = time.monotonic()
-                with transact(connection, self._begin) as transaction:
-                    if self._engine.is_server:
-                        self._top_up(writes)  # others were waited for only now
-                    until = time.monotonic() + TURN_SECONDS
-                    for current in self._take_up(writes):
-                        current.result = current.change(transaction)
-                        successes.append(current)
-                        if time.monotonic() > until:
-                            break
-                    current = None
-                self._quick.note(begin, len(successes))
+            self._commit(group, writes)
+        except GroupConflict:
+            self._is_careful = True
+            return []
         except (DBAPIError, OSError) as error:
-            self._reconnect_later()
-            failures = writes if current is None or self._engine.concerns_all(error) else [current]
-            return fail_writes(failures, self._engine.explain(error, is_writing=True))
+            return self._answer_failure(group, writes, error)
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
-            return fail_writes(writes if current is None else [current], error)
+            return fail_writes(writes if group.current is None else [group.current], error)
+        return self._answer_success(group)
+
+    def _commit(self, group: Group, writes: list[PendingWrite[Any]]) -> None:
+        with self._quick.turn, self._engine.hold():
+            self._top_up(writes)
+            if self._is_damaged:
+                self._drop_connection()
+            connection = self._connection.get()
+            self._quick.prepare(connection)
+            begin = time.monotonic()
+            with transact(connection, self._begin) as group.transaction:
+                if self._marks is not None:
+                    self._marks.look_back_in(group.transaction)
+                    self._top_up(writes)  # others were waited for only now
+                    group.transaction.is_careful = self._is_careful
+                group.run(self._pending.take_up(writes), group.transaction, time.monotonic() + TURN_SECONDS)
+                if self._marks is not None:
+                    group.transaction.before_commit.append(partial(group.sign, marks=self._marks))
+            self._quick.note(begin, len(group.successes))
+
+    def _answer_success(self, group: Group) -> list[PendingWrite[Any]]:
         self.groups += 1
-        self.changes += len(successes)
-        return successes
+        self.changes += len(group.successes)
+        self._is_careful = not self._engine.is_server
+        self._connection.is_new = False
+        if self._marks is not None and group.mark is not None:
+            self._marks.keep(group.mark)
+        return group.successes
 
-    def _take_up(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:
-        """Those of some writes that were not given up; from now on they cannot be."""
-        with self._pending.guard:
-            live = [write for write in writes if not write.given_up]
-            for write in live:
-                write.under_way = True
-        return live
+    def _answer_failure(
+        self, group: Group, writes: list[PendingWrite[Any]], error: DBAPIError | OSError
+    ) -> list[PendingWrite[Any]]:
+        """Tell what an error of the database means for whom; whoever is not answered runs again."""
+        was_new = self._connection.is_new
+        self._reconnect_later()
+        if self._marks is not None and group.may_be_committed:
+            verdict = look_up(group, self._marks, self._connection, self._begin, self._refuse_waiting)
+            if verdict is None:
+                return fail_writes(writes, self._engine.explain(error, is_writing=True))
+            if verdict:
+                group.end()
+                return self._answer_success(group)
+            if self._marks.is_lost(error):
+                return []
+        elif self._marks is not None and not was_new and self._marks.is_lost(error):
+            return []  # that connection ended while nothing was asked of it: the next tells more
+        failures = writes if group.current is None or self._engine.concerns_all(error) else [group.current]
+        return fail_writes(failures, self._engine.explain(error, is_writing=True))
 
-    def _wake_callers(self, writes: list[PendingWrite[Any]], last: asyncio.AbstractEventLoop | None) -> None:
-        """One call into each event loop, however many wait there; the ``last`` begins the next group after that."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[PendingWrite[Any]]] = {} if last is None else {last: []}
-        for write in writes:
-            by_loop.setdefault(write.loop, []).append(write)
-        for loop, its_writes in by_loop.items():
-            go_on = self._go_on if loop is last else None
-            try:
-                loop.call_soon_threadsafe(resolve_writes, its_writes, go_on)
-            except RuntimeError:  # that loop is closed: nobody waits any more
-                logger.debug("a caller of the store went away")
-                if go_on is not None:
-                    go_on()
+    def _refuse_waiting(self, error: DBAPIError | OSError) -> bool:
+        """Tell those who came meanwhile that a server is away; False if this writer is to end."""
+        waiting: list[PendingWrite[Any]] = []
+        self._top_up(waiting)
+        wake_callers(fail_writes(waiting, self._engine.explain(error, is_writing=True)), None, self._go_on)
+        return not self._is_last
 
     def _reconnect_later(self) -> None:
         try:
             with self._quick.turn, self._engine.hold():
                 self._drop_connection()
         except OSError:
-            self._connection = None
-
-    def _connected(self) -> DriverConnection:
-        if self._is_damaged:
-            self._drop_connection()
-        if self._connection is None or self._connection.connection.closed:
-            self._connection = self._engine.connect_writer()
-        return self._connection
+            self._connection.current = None
 
     def _drop_connection(self) -> None:
         self._is_damaged = False
-        if self._connection is not None:
-            connection, self._connection = self._connection.connection, None
-            try:
-                connection.invalidate()
-                connection.close()
-            except DBAPIError:
-                logger.debug("closing the writer's connection failed", exc_info=True)
+        self._connection.drop()

@@ -11,7 +11,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 
 from .driving import CALL_SECONDS, Served, serving
+from .store_places import IN_FILE, StorePlace
 
 SERVERS, IN_FLIGHT = 4, 4
 PAUSE_SECONDS = (0.2, 0.6)
@@ -63,46 +64,62 @@ class Killed:
         )
 
 
-async def servers(kills: int, *, seed: int) -> Killed:
+async def servers(kills: int, *, seed: int, place: StorePlace = IN_FILE) -> Killed:
     """Kill so many servers, and judge."""
-    done, chance = Killed(seed), random.Random(seed)
+    chance = random.Random(seed)
+
+    async def kill(done: Killed, running: dict[int, Served]) -> None:
+        while done.kills < kills:
+            await asyncio.sleep(chance.uniform(*PAUSE_SECONDS))  # the fault itself: its moments are what is random
+            await kill_one(running, chance)
+            done.kills += 1
+
+    return await under_load(Killed(seed), kill, place)
+
+
+async def under_load(
+    done: Killed, strike: Callable[[Killed, dict[int, Served]], Awaitable[None]], place: StorePlace
+) -> Killed:
+    """Keep servers busy while faults strike; then judge."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         async with Sandbox.start(1) as sandbox:
             acme = sandbox.orgs[0]
-            async with open_app(read_settings({"home": home}, {})) as app:
+            async with open_app(read_settings(place.settings(home), {})) as app:
                 await register(app, sandbox)
             running: dict[int, Served] = {}
             stop = asyncio.Event()
-            places = [asyncio.create_task(_place(done, home, number, running, stop)) for number in range(SERVERS)]
+            places = [
+                asyncio.create_task(_place(done, home, number, running, stop, place)) for number in range(SERVERS)
+            ]
             try:
-                await _kill_often(done, chance, running, kills)
+                await strike(done, running)
             finally:
                 stop.set()
                 await asyncio.gather(*places)
-            settings = {"home": home, "abandoned_seconds": 1, "heartbeat_seconds": 0.2}
+            settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
             async with open_app(read_settings(settings, {})) as judge:
                 await _judge(done, judge, acme)
     return done
 
 
-async def _kill_often(done: Killed, chance: random.Random, running: dict[int, Served], kills: int) -> None:
-    while done.kills < kills:
-        await asyncio.sleep(chance.uniform(*PAUSE_SECONDS))  # the fault itself: its moments are what is random
-        async with asyncio.timeout(60):
-            while not running:  # all of them are still starting
-                await asyncio.sleep(0.01)
-        await running.pop(chance.choice(sorted(running))).kill()
-        done.kills += 1
+async def kill_one(running: dict[int, Served], chance: random.Random) -> None:
+    """Kill one of those that run, as soon as one does."""
+    async with asyncio.timeout(60):
+        while not running:  # all of them are still starting
+            await asyncio.sleep(0.01)
+    await running.pop(chance.choice(sorted(running))).kill()
 
 
-async def _place(done: Killed, home: Path, number: int, running: dict[int, Served], stop: asyncio.Event) -> None:
+async def _place(
+    done: Killed, home: Path, number: int, running: dict[int, Served], stop: asyncio.Event, place: StorePlace
+) -> None:
     """Keep one server running and busy."""
     life = 0
     while not stop.is_set():
         life += 1
         with suppress(ConnectionError):
-            async with serving(home, **LIMITS) as served:
+            async with serving(home, **LIMITS, **place.environment) as served:
                 names = (f"K{number}-{life}-{call}" for call in range(1 << 30))
                 await _call(done, served, next(names))
                 running[number] = served

@@ -28,7 +28,7 @@ from orgserver.services.tokens.refresh_outcomes import (
     find_mismatch,
     present_time,
 )
-from orgserver.store.orgs.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
+from orgserver.store.orgs.refreshes import SENDING_SECONDS, Busy, Closed, Finished, Granted, Refreshes, moment
 from orgserver.store.session import Store
 
 logger = logging.getLogger("orgserver.tokens")
@@ -82,7 +82,7 @@ class Refresher:
     ) -> None:
         self._store = store
         self._client = client
-        self._steps = Refreshes(store.orgs, store.process_lock)
+        self._steps = Refreshes(store.orgs, store.process_lock, token_seconds)
         self._lease_seconds = lease_seconds
         self._token_seconds = token_seconds
         self._pauses = pauses
@@ -164,8 +164,11 @@ class Refresher:
         return await self._ask(begun, request, holder)
 
     def _time_is_left(self, granted: Granted, began: float) -> bool:
-        """Whether a whole token request fits into the lease, by both clocks: a laptop may have slept in between."""
-        elapsed = max(time.monotonic() - began, (self._store.database.clock() - granted.taken_at) / 1_000_000)
+        """Whether a token request begins soon and fits into the lease, by both clocks: a laptop may have slept."""
+        since = time.monotonic() - began
+        if granted.credential.refresh_token is not None and since > SENDING_SECONDS:
+            return False
+        elapsed = max(since, (self._store.database.clock() - granted.taken_at) / 1_000_000)
         return elapsed < self._lease_seconds - self._token_seconds
 
     async def _take_in_rescued(self, org: Org) -> bool:

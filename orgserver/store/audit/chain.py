@@ -257,6 +257,7 @@ class ChainAppender:
             sealed = self.seal_head(head.sequence, head.hash)
             self._sealed_last = head.sequence, head.hash, sealed
             tx.execute(_MOVE_HEAD, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed})
+            tx.appended = head.sequence, head.hash
         if head.pending:
             tx.execute(_ADD_PENDING, *head.pending)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import ARRAY, Text, any_, bindparam, delete, insert, or_, select, update
 
 from orgserver.model.names import new_id
 from orgserver.store import tables
-from orgserver.store.transaction import PreparedStatement, Transaction
+from orgserver.store.transaction import GroupConflict, PreparedStatement, Transaction
 
 _pending = tables.audit_pending
 _processes = tables.processes
@@ -16,6 +16,10 @@ _RENEW = PreparedStatement(
     update(_pending).where(_pending.c.entry_id == bindparam("entry")).values(deadline=bindparam("until"))
 )
 _END = PreparedStatement(delete(_pending).where(_pending.c.entry_id == bindparam("entry")))
+_END_ALL = PreparedStatement(
+    delete(_pending).where(_pending.c.entry_id == any_(bindparam("entries", type_=ARRAY(Text))))
+)
+"""For a server, to which each statement is a way."""
 
 
 class Heartbeat:
@@ -41,11 +45,19 @@ class Heartbeat:
 
     def renew_in(self, tx: Transaction, entry_id: str, deadline: int) -> bool:
         """Give an intent another deadline; False if it is not pending any more."""
-        return tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) > 0
+        return entry_id not in _ended(tx) and tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) > 0
 
     def end_in(self, tx: Transaction, entry_id: str) -> bool:
         """Take an intent off those that wait for their outcome; False if somebody did so before."""
-        return tx.execute(_END, {"entry": entry_id}) > 0
+        if tx.is_careful:
+            return tx.execute(_END, {"entry": entry_id}) > 0
+        ended = _ended(tx)
+        if entry_id in ended:
+            return False
+        if not ended:
+            tx.before_commit.append(_end_all)
+        ended.add(entry_id)
+        return True
 
     def leave_in(self, tx: Transaction) -> None:
         """Take this process off the list."""
@@ -53,6 +65,7 @@ class Heartbeat:
 
     def find_abandoned_in(self, tx: Transaction) -> list[str]:
         """Entries whose process is silent, or whose deadline is long past."""
+        _end_all(tx)
         silent = tx.now - self.abandoned_us
         abandoned = (
             select(_pending.c.entry_id)
@@ -66,3 +79,16 @@ class Heartbeat:
         silent = _processes.c.heartbeat_at < tx.now - self.abandoned_us
         idle = _processes.c.id.not_in(select(_pending.c.process_id))
         tx.connection.execute(delete(_processes).where(silent, idle))
+
+
+def _ended(tx: Transaction) -> set[str]:
+    """What changes of this group took off the list, while the list still has it."""
+    ended: set[str] = tx.state.setdefault("ended", set())
+    return ended
+
+
+def _end_all(tx: Transaction) -> None:
+    ended = _ended(tx)
+    if ended and tx.execute(_END_ALL, {"entries": list(ended)}) != len(ended):
+        raise GroupConflict
+    ended.clear()

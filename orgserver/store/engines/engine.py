@@ -27,16 +27,20 @@ Clock = Callable[[], int]
 class ProcessLock(Protocol):
     """What shows others that this process lives, and a look at those of others."""
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether who is without it is dead for certain. A session may have ended without its process."""
+
     async def prepare(self) -> None:
         """Get ready to take it; StoreError where that cannot be."""
 
     def holder(self) -> str:
         """A new name under which this process may hold a lease."""
 
-    def take(self) -> None:
+    def take(self, connection: Connection) -> None:
         """Let others see that this process lives, from now on until its end; StoreError if that cannot be.
 
-        Called within a change.
+        Called within a change, whose connection it is.
         """
 
     def is_alive(self, connection: Connection, holder: str) -> bool:

@@ -9,6 +9,10 @@ before a refresh token leaves until its answer is stored: whoever comes after a 
 lost, knows by it that Salesforce may have rotated that token.
 
     row: org · holder · expires_at · fencing (of the refresh token that is sent) · sent_at
+
+The lease of a dead holder is over at once. On a server a holder may only seem dead: its session ended, and its request
+is under way. So a lease that says ``sent`` is over there when no answer to it can come any more: a holder sends within
+``SENDING_SECONDS`` of taking it, or not at all.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ from orgserver.store.orgs import rows
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction, to_datetime
+
+SENDING_SECONDS = 5.0
+"""How long after it took the lease a holder may still send a refresh token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,11 @@ Begun = Granted | Finished | Busy | Closed
 class Living(Protocol):
     """Knows which processes live (``engines.engine.ProcessLock``)."""
 
-    def take(self) -> None:
+    @property
+    def is_proof(self) -> bool:
+        """Whether who does not seem to live is dead."""
+
+    def take(self, connection: Connection) -> None:
         """Let others see that this process lives."""
 
     def is_alive(self, connection: Connection, holder: str) -> bool:
@@ -91,9 +102,11 @@ class Living(Protocol):
 class Refreshes:
     """Changes for the writer, each a step of one refresh."""
 
-    def __init__(self, orgs: Orgs, process_lock: Living) -> None:
+    def __init__(self, orgs: Orgs, process_lock: Living, token_seconds: float) -> None:
+        """``token_seconds``: how long a token request takes at most."""
         self._orgs = orgs
         self._process_lock = process_lock
+        self._answer_us = 0 if process_lock.is_proof else int((SENDING_SECONDS + token_seconds) * 1_000_000)
 
     def begin_in(
         self,
@@ -120,8 +133,9 @@ class Refreshes:
             return Finished(self._orgs.credentials.open_access_token(row_id, stored))
         if not force and (org.refresh_suspended or org.state in CLOSED_STATES):
             return Closed(org)
-        self._process_lock.take()
-        lease = take_lease_in(tx, row_id, holder, life_us, credential_row.fencing, self._process_lock.is_alive)
+        self._process_lock.take(tx.connection)
+        fencing, is_alive = credential_row.fencing, self._process_lock.is_alive
+        lease = take_lease_in(tx, row_id, holder, life_us, fencing, is_alive, self._answer_us)
         if isinstance(lease, str):
             return Busy(lease)
         if lease.doubted_since is not None and not prove:
@@ -190,12 +204,14 @@ def take_lease_in(
     life_us: int,
     fencing: int = 0,
     is_alive: Callable[[Connection, str], bool] = lambda _connection, _holder: True,
+    answer_us: int = 0,
 ) -> Lease | str:
     """Take the lease for so many microseconds; the name of its holder while somebody else has it.
 
     ``fencing`` is that of the credential now: what an earlier holder sent of an older one is settled.
     A lease that ends later than any lease can is of a clock that was set back since, and does not count; nor does that
-    of a holder who has died. What a dead holder had sent is as much in doubt as ever.
+    of a holder who has died, from ``answer_us`` after it sent what it had. What a dead holder had sent is as much in
+    doubt as ever.
     """
     leases = tables.leases
     row = tx.connection.execute(select(leases).where(leases.c.row_id == row_id)).first()
@@ -203,7 +219,7 @@ def take_lease_in(
         row is not None
         and row.holder != holder
         and tx.now < row.expires_at <= tx.now + life_us
-        and is_alive(tx.connection, row.holder)
+        and ((row.sent_at is not None and tx.now < row.sent_at + answer_us) or is_alive(tx.connection, row.holder))
     ):
         return str(row.holder)
     doubted = row.sent_at if row is not None and row.fencing == fencing else None

@@ -183,6 +183,9 @@ class _LockWait:
 class FileProcessLock:
     """The lock that says that this process lives, and a look at those of others."""
 
+    is_proof = True
+    """The system lets go of it when its holder dies, and never before."""
+
     def __init__(self, database: Path, process_id: str) -> None:
         self._database = database
         self._process_id = process_id
@@ -195,7 +198,7 @@ class FileProcessLock:
         """A new name under which this process may hold a lease."""
         return f"{_WITH_FILE}/{self._process_id}/{new_id()}"
 
-    def take(self) -> None:
+    def take(self, _connection: Connection | None = None) -> None:
         """Let others see that this process lives, from now on until its end; StoreError if that cannot be."""
         if self._lock is not None:
             return

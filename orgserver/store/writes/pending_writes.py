@@ -9,6 +9,7 @@ that was given up before the writer took it up never goes in; one that is under 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -24,6 +25,7 @@ from orgserver.store.transaction import Change, Transaction
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.25
+logger = logging.getLogger("orgserver.store")
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,14 @@ class PendingWrites:
     def longest_wait(self) -> float:
         """For how many seconds somebody has been waiting."""
         return max((time.monotonic() - write.since for write in list(self.writes)), default=0.0)
+
+    def take_up(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:
+        """Those of some writes that were not given up; from now on they cannot be."""
+        with self.guard:
+            live = [write for write in writes if not write.given_up]
+            for write in live:
+                write.under_way = True
+        return live
 
     def put_back(self, writes: list[PendingWrite[Any]]) -> None:
         """They did not go in. Those whose callers still wait are tried again, and can be given up until then."""
@@ -112,12 +122,29 @@ class PendingWrites:
     def _give_up(self, write: PendingWrite[Any], holder: Holder | None) -> None:
         with self.guard:
             write.is_answered, write.given_up = True, not write.under_way
-        slow = StoreBusy("the store does not answer: its disk is slow")
+        slow = StoreBusy("the store does not answer: its disk or its server is slow")
         error = lock_holders.busy(holder) if write.given_up else slow
         if write.given_up:
             write.change = _nothing  # lets go of what it would have written
         self.writes.pop(write, None)
         write.loop.call_soon_threadsafe(_refuse, write, error)
+
+
+def wake_callers(
+    writes: list[PendingWrite[Any]], last: asyncio.AbstractEventLoop | None, go_on: Callable[[], None]
+) -> None:
+    """One call into each event loop, however many wait there; the ``last`` begins the next group after that."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[PendingWrite[Any]]] = {} if last is None else {last: []}
+    for write in writes:
+        by_loop.setdefault(write.loop, []).append(write)
+    for loop, its_writes in by_loop.items():
+        its_go_on = go_on if loop is last else None
+        try:
+            loop.call_soon_threadsafe(resolve_writes, its_writes, its_go_on)
+        except RuntimeError:  # that loop is closed: nobody waits any more
+            logger.debug("a caller of the store went away")
+            if its_go_on is not None:
+                its_go_on()
 
 
 def resolve_writes(writes: list[PendingWrite[Any]], go_on: Callable[[], None] | None) -> None:

@@ -1,0 +1,64 @@
+"""Where the stores of faults lie: in a file of each home, or in a database of a PostgreSQL server of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.store_server import StoreServer
+
+_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class StorePlace:
+    """A place for one store."""
+
+    url: str | None = None
+    server: StoreServer | None = None
+
+    def settings(self, home: Path, **more: Any) -> dict[str, Any]:
+        """What a process that opens the store is told."""
+        return {"home": home, **({"database_url": self.url} if self.url else {}), **more}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same for a process that is started."""
+        return {"ORGSERVER_DATABASE_URL": self.url} if self.url else {}
+
+
+IN_FILE = StorePlace()
+
+
+@asynccontextmanager
+async def own_server() -> AsyncIterator[StoreServer]:
+    """A server that nobody else uses, so that it may be killed."""
+    memory = _MEMORY if _MEMORY.is_dir() else None
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orgserver-faults-", dir=memory))
+    folder.chmod(0o755)
+    server = await asyncio.to_thread(StoreServer.make, folder)
+    try:
+        yield server
+    finally:
+        await asyncio.to_thread(server.remove)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def place_of(server: StoreServer) -> AsyncIterator[StorePlace]:
+    """A new database of a server."""
+    name = await asyncio.to_thread(server.database)
+    yield StorePlace(url_of(server, name), server)
+    await asyncio.to_thread(server.drop, name)
+
+
+def url_of(server: StoreServer, database: str, port: int | None = None) -> str:
+    """The address of a database, as orgserver takes it; through another port where one is given."""
+    address = server.url(database).replace("postgresql://", "postgresql+asyncpg://", 1)
+    return address.replace(f":{server.port}/", f":{port}/") if port is not None else address
