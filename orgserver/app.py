@@ -24,6 +24,7 @@ from orgserver.services.observer import Observer, ObserverPair
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
+from orgserver.store.location import find_address
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.session import Store, open_store
@@ -190,7 +191,7 @@ async def open_app(
     sys.setswitchinterval(_SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         store = await open_store(
-            settings.database_file,
+            find_address(settings),
             lambda create: open_vault(settings, create=create),
             heartbeat=settings.heartbeat_seconds,
             abandoned=settings.abandoned_seconds,

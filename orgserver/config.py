@@ -12,16 +12,15 @@ from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from orgserver import ownership
+from orgserver import database_url, ownership
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, alias, split_list
 from orgserver.model.secret import Secret
 
-SECRET_NAMES = ("master_key", "client_secret", "refresh_token", "signin_client_secret")
+SECRET_NAMES = ("master_key", "client_secret", "refresh_token", "signin_client_secret", "database_password")
 """Settings that a file in plain text may not hold."""
 
 FILE_NAME = "config.toml"
@@ -34,7 +33,7 @@ _SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_
 """What Kubernetes and Docker set for a service called ``orgserver``."""
 _ALIKE = 0.6
 _ENVIRONMENT = "the environment"
-_TAKEN_OUT = ("master_key", "signin_client_secret")
+_TAKEN_OUT = ("master_key", "signin_client_secret", "database_password")
 _MEND = "correct the variable, or unset it"
 
 
@@ -44,7 +43,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: Path
-    database_url: str | None = None
+    database_url: str | None = Field(None, repr=False)
+    """Without a password, where ``read_settings`` read it."""
+    database_password_file: Path | None = None
+    database_password_command: tuple[str, ...] | None = Field(None, min_length=1)
     master_key_file: Path | None = None
     master_key_command: tuple[str, ...] | None = None
     proxy: str | None = None
@@ -85,8 +87,9 @@ class Settings(BaseModel):
 
     signin_client_secret: SecretStr | None = Field(None, repr=False)
     master_key: SecretStr | None = Field(None, repr=False)
+    database_password: SecretStr | None = Field(None, repr=False)
 
-    @field_validator("master_key_command", mode="before")
+    @field_validator("master_key_command", "database_password_command", mode="before")
     @classmethod
     def _split_command(cls, value: object) -> object:
         import shlex  # noqa: PLC0415  # only where a command is set
@@ -135,24 +138,14 @@ class Settings(BaseModel):
         return self
 
     @property
+    def is_on_server(self) -> bool:
+        """Whether the store lies on a PostgreSQL server."""
+        return database_url.is_server(self.database_url)
+
+    @property
     def database_file(self) -> Path:
-        """The SQLite file; ConfigError for a URL this version cannot serve."""
-        if self.database_url is None:
-            return self.home / "orgserver.db"
-        scheme, _, rest = self.database_url.partition("://")
-        path = unquote(rest[1:])
-        is_sqlite = scheme in ("sqlite", "sqlite+aiosqlite") and rest.startswith("/")
-        if not is_sqlite or path in ("", ":memory:") or "\0" in path:
-            raise ConfigError(
-                "ORGSERVER_DATABASE_URL is not a database this version can use",
-                hint="give sqlite+aiosqlite:////absolute/path/orgserver.db, or leave it out",
-            )
-        if "?" in rest:
-            raise ConfigError(
-                "ORGSERVER_DATABASE_URL has options after a ?, and SQLite takes none here",
-                hint="take them away; a ? in the name of a folder is written %3F in a URL, and a % is written %25",
-            )
-        return Path(path)
+        """The SQLite file; ConfigError for a server, and for a URL this version cannot serve."""
+        return database_url.sqlite_file(self.database_url) if self.database_url else self.home / "orgserver.db"
 
     def take_signin_secret(self) -> Secret | None:
         """Give the secret that this server has at the identity provider."""
@@ -193,6 +186,7 @@ def read_settings(
     _refuse_home_of_others(home)
     file = home / FILE_NAME
     in_file = _read_file(file, unknown)
+    bare_url = database_url.take_password_out(environment)
     try:
         settings = Settings(**(in_file | environment | flags | {"home": home}))
     except ValidationError as error:
@@ -202,6 +196,8 @@ def read_settings(
         raise _invalid(error, sources) from None
     for name in _TAKEN_OUT:
         environ.pop(_variable(name), None)
+    if bare_url is not None:
+        environ[_variable("database_url")] = bare_url
     return settings
 
 
@@ -269,6 +265,7 @@ def _read_file(path: Path, unknown: list[str] | None) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
+    database_url.refuse_password(values.get("database_url"), path)
     for name in SECRET_NAMES:
         if name in values:
             raise ConfigError(

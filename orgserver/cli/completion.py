@@ -146,13 +146,17 @@ def _entries(incomplete: str, actions: tuple[str, ...] = ()) -> Items:
 
 
 def _look_up(look: Callable[[Path], Iterable[Any]]) -> list[Any]:
-    """What a look at the store gives; nothing where there is none, or none that may be read just now."""
+    """What a look at the store gives; nothing where there is none, or none that may be read just now.
+
+    A server is not asked: a person waits between two keys.
+    """
     import sqlite3  # noqa: PLC0415  # as above
 
     from orgserver.config import read_settings  # noqa: PLC0415  # as above
     from orgserver.model.errors import OrgserverError  # noqa: PLC0415  # as above
 
-    environment = {name: value for name, value in os.environ.items() if name != "ORGSERVER_MASTER_KEY"}
+    secrets = ("ORGSERVER_MASTER_KEY", "ORGSERVER_DATABASE_PASSWORD")
+    environment = {name: value for name, value in os.environ.items() if name not in secrets}
     with suppress(OrgserverError, sqlite3.Error, OSError, ValueError):
         return list(look(read_settings(environ=environment).database_file))
     return []

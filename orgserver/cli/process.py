@@ -123,8 +123,8 @@ def _own_key(settings: Settings) -> dict[str, Any]:
 
 
 def has_store(settings: Settings) -> bool:
-    """Whether there is a store, in whatever state."""
-    return os.path.lexists(settings.database_file)
+    """Whether there is a store, in whatever state; on a server there may always be one."""
+    return settings.is_on_server or os.path.lexists(settings.database_file)
 
 
 def operator() -> Caller:

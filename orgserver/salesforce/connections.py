@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -149,19 +148,11 @@ class Senders:
 
 
 def build_tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Verify as the system does, and trust the operator's own certificates too."""
-    import ssl  # noqa: PLC0415  # only where an org is reached by https
+    """Verify as the system does, and trust the operator's own certificates too; for HTTP/1.1."""
+    from orgserver import tls  # noqa: PLC0415  # only where an org is reached by https
 
-    import truststore  # noqa: PLC0415  # as above
-
-    if sys.platform == "linux" and ssl.get_default_verify_paths().cafile is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.set_default_verify_paths()  # truststore reads the file for each connection: 20 ms, which all wait for
-    else:
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls.build_tls_context(ca_file)
     context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        context.load_verify_locations(cafile=str(ca_file))
     return context
 
 

@@ -32,7 +32,7 @@ class Database:
 
     def __init__(self, engine: StoreEngine, clock: Callable[[], int], patience: Patience) -> None:
         self.engine = engine
-        self.clock = clock
+        self.clock = engine.clock(clock)
         self._patience = patience
         self._writer = Writer(engine, clock, patience)
         self.write = self._writer.write

@@ -23,9 +23,10 @@ _DAY_US = 86_400_000_000
 class Diagnostics:
     """What the open store says of itself."""
 
-    journal_mode: str
+    journal_mode: str | None
+    """SQLite's; None on a server."""
     damage: tuple[str, ...]
-    """What SQLite's own check found; nothing, as it should be."""
+    """What SQLite's own check found; nothing, as it should be, and on a server."""
     pending: int
     """Acts whose outcome is not written yet."""
     overdue: int
@@ -80,18 +81,24 @@ async def read_diagnostics(connection: AsyncConnection, late: int) -> Diagnostic
     """Ask the open store; ``late`` is the instant before which a deadline is long past."""
     pending = tables.audit_pending
     every = select(func.count()).select_from(pending)
-    lines = (await connection.execute(text("PRAGMA quick_check(5)"))).scalars().all()
+    journal_mode, damage = await _check_file(connection) if connection.dialect.name == "sqlite" else (None, ())
     log = (await connection.execute(_AUDIT_LOG)).one()
     unfinished = await connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias))
     return Diagnostics(
-        journal_mode=str((await connection.execute(text("PRAGMA journal_mode"))).scalar()),
-        damage=tuple(str(line) for line in lines if line != "ok"),
+        journal_mode=journal_mode,
+        damage=damage,
         pending=(await connection.execute(every)).scalar_one(),
         overdue=(await connection.execute(every.where(pending.c.deadline < late))).scalar_one(),
         events=log.written,
         missing_events=log.written - (log.pruned or 0) - log.stored,
         unfinished=tuple(unfinished.scalars()),
     )
+
+
+async def _check_file(connection: AsyncConnection) -> tuple[str, tuple[str, ...]]:
+    lines = (await connection.execute(text("PRAGMA quick_check(5)"))).scalars().all()
+    journal_mode = str((await connection.execute(text("PRAGMA journal_mode"))).scalar())
+    return journal_mode, tuple(str(line) for line in lines if line != "ok")
 
 
 def write_in(tx: Transaction) -> bytes:

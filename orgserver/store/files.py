@@ -45,8 +45,7 @@ def prepare_file(file: Path) -> None:
     """
     folder = file.parent
     try:
-        new_folders = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new_folders = _make_folder(folder)
         if file.is_symlink():
             raise StoreError(f"{file} is a symbolic link", hint="name the database file itself")
         _refuse_network(folder)
@@ -65,6 +64,27 @@ def prepare_file(file: Path) -> None:
             f"the store {file} cannot be used: {(error.strerror or type(error).__name__).lower()}",
             hint="check the folder's permissions and free space, or set ORGSERVER_HOME to another folder",
         ) from None
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder (0700) for what lies beside a database of a server, under a name that is durable; StoreError."""
+    try:
+        for each in {made.parent for made in _make_folder(folder)}:
+            sync_folder(each)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise StoreError(
+            f"the folder {folder} cannot be used: {(error.strerror or type(error).__name__).lower()}",
+            hint="check its permissions and free space, or set ORGSERVER_HOME to another folder",
+        ) from None
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it; the new ones."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return new
 
 
 def _refuse_network(folder: Path) -> None:

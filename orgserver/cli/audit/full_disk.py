@@ -27,6 +27,8 @@ async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
     from orgserver.store.files import FREE_FLOOR  # noqa: PLC0415  # a shell that completes waits for none of it
 
     settings = settings_of()
+    if settings.is_on_server:
+        return await act(settings)
     database = settings.database_file
     try:
         return await act(settings)

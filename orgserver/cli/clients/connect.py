@@ -14,7 +14,7 @@ from orgserver.cli.clients import entry as entries
 from orgserver.cli.clients.files import ClientFile, read_file, replace_file
 from orgserver.cli.clients.programs import PROGRAMS, Machine, Program
 from orgserver.cli.output import safe, tell, warn
-from orgserver.cli.process import app_of, run, settings_of, this_command
+from orgserver.cli.process import app_of, has_store, run, settings_of, this_command
 from orgserver.cli.serving.server_options import arguments_of_offer, offer_options
 from orgserver.model.errors import ConfigError, OrgserverError
 from orgserver.model.orgs import Scope
@@ -118,7 +118,7 @@ def _warn_of_unknown(aliases: tuple[str, ...]) -> None:
             return {org.alias for org in await app.registry.all()}
 
     try:
-        registered = run(aliases_there()) if settings.database_file.exists() else set()
+        registered = run(aliases_there()) if has_store(settings) else set()
     except OrgserverError as error:
         warn(f"whether {', '.join(aliases)} is registered could not be looked up: {error}")
         return

@@ -38,7 +38,10 @@ _ON_A_TERMINAL = (
     "cursor, vscode, windsurf). Ctrl-C ends this; orgserver demo shows it at work.",
 )
 
-_REAL = ("database_url", "master_key", "master_key_file", "master_key_command", "proxy", "ca_file", "ship_to")
+_REAL = (
+    *("database_url", "database_password", "database_password_file", "database_password_command"),
+    *("master_key", "master_key_file", "master_key_command", "proxy", "ca_file", "ship_to"),
+)
 """Settings of the real home, which a playground does not touch."""
 
 

@@ -69,8 +69,8 @@ async def answer_early(settings: Settings, principal: str | None, stack: AsyncEx
 
 def _make_answers(settings: Settings, principal: str | None) -> EarlyAnswers | None:
     """The answers that are ready; None where a start may be refused, or what would refuse it is not to be told yet."""
-    if settings.master_key_command is not None or "opentelemetry" in sys.modules:
-        return None  # a program that prints a key runs once; and who traces the SDK misses nothing of it
+    if settings.master_key_command is not None or settings.is_on_server or "opentelemetry" in sys.modules:
+        return None  # a program that prints a key runs once, a server is asked once, a trace of the SDK is whole
     answers = EarlyAnswers.of_offer(
         settings.toolsets, settings.tools, settings.exclude_tools, read_only=settings.read_only
     )

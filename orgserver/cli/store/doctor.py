@@ -46,7 +46,7 @@ def doctor(offline: bool, as_json: bool) -> None:
 async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
     """Check everything that can be checked, from the outside in; what stands in the way is a finding too."""
     findings = await asyncio.to_thread(machine.of_machine, settings)
-    findings += await asyncio.to_thread(machine.of_files, settings.database_file)
+    findings += await _examine_place(settings)
     if findings[-1].level == "problem":
         return findings
     try:
@@ -69,6 +69,18 @@ async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
     except OperatorError as error:
         findings.append(Finding("store", "problem", str(error), error.hint))
     return findings
+
+
+async def _examine_place(settings: Settings) -> list[Finding]:
+    """Whether the store can be opened: the files of one, or the server."""
+    if not settings.is_on_server:
+        return await asyncio.to_thread(machine.of_files, settings.database_file)
+    from orgserver.services.doctor.server import of_server  # noqa: PLC0415  # the server's imports
+
+    try:
+        return await of_server(settings)
+    except OperatorError as error:
+        return [Finding("server", "problem", str(error), error.hint)]
 
 
 def _print(findings: Sequence[Finding]) -> None:

@@ -14,7 +14,7 @@ def migrate() -> None:
 
     async def act() -> str:
         settings = settings_of()
-        async with app_of(settings):
-            return str(settings.database_file)
+        async with app_of(settings) as app:
+            return str(app.store.database.address)
 
     click.echo(f"{run(act())} has schema {SCHEMA}")

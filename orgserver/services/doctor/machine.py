@@ -51,21 +51,26 @@ class Finding:
 
 def of_machine(settings: Settings) -> list[Finding]:
     """Check what surrounds the store. Blocks: from a thread, please."""
-    database = settings.database_file
+    beside = _beside(settings)
     return [
         Finding("orgserver", "ok", orgserver.__version__),
         Finding("Python", "ok", platform.python_version()),
         Finding("MCP SDK", "ok", version("mcp")),
-        sqlite(sqlite3.sqlite_version_info),
-        Finding("other programs", "note", f"none may write {database.name}: they do not know its lock file"),
-        *(folder(each) for each in dict.fromkeys((settings.home, database.parent)) if each.exists()),
+        *([] if settings.is_on_server else of_sqlite(beside)),
+        *(folder(each) for each in dict.fromkeys((settings.home, beside.parent)) if each.exists()),
         permissions(_private_files(settings), key_file(settings)),
-        file_system(find_file_system(_existing(database.parent))),
-        free_space(shutil.disk_usage(_existing(database.parent)).free),
+        *([] if settings.is_on_server else [file_system(find_file_system(_existing(beside.parent)))]),
+        free_space(shutil.disk_usage(_existing(beside.parent)).free),
         key_source(settings),
         key_place(settings),
         *unattended(settings),
     ]
+
+
+def of_sqlite(database: Path) -> list[Finding]:
+    """What SQLite needs: a good release, and nobody else."""
+    others = Finding("other programs", "note", f"none may write {database.name}: they do not know its lock file")
+    return [sqlite(sqlite3.sqlite_version_info), others]
 
 
 def of_files(database: Path, patience: float = _LOCK_SECONDS) -> list[Finding]:
@@ -167,6 +172,8 @@ def key_place(settings: Settings) -> Finding:
     risk = folder_risk(path) if path is not None and path.parent.is_dir() else None
     if risk is not None:
         return Finding("key's place", "problem", f"{risk.reason}: the key is not used", risk.mend)
+    if settings.is_on_server:
+        return Finding("key's place", "ok", "not beside the database, which lies on a server")
     beside = path is not None and settings.database_file.parent.resolve() in path.resolve().parents
     if not beside:
         return Finding("key's place", "ok", "not beside the database")
@@ -235,9 +242,14 @@ def size(count: int) -> str:
 
 
 def _private_files(settings: Settings) -> list[Path]:
-    database = settings.database_file
-    key = key_file(settings)
-    return [*sorted(database.parent.glob(f"{database.name}*")), *([key] if key is not None else [])]
+    beside, password = _beside(settings), settings.database_password_file
+    others = [path for path in (key_file(settings), password) if path is not None]
+    return [*sorted(beside.parent.glob(f"{beside.name}*")), *others]
+
+
+def _beside(settings: Settings) -> Path:
+    """The path whose name begins those of the store's files, here."""
+    return settings.home / "postgresql-" if settings.is_on_server else settings.database_file
 
 
 def _existing(path: Path) -> Path:

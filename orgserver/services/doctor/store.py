@@ -31,17 +31,20 @@ async def of_store(store: Store) -> list[Finding]:
     late = store.database.clock() - _LATE_SECONDS * 1_000_000
     async with store.database.reading() as connection:
         figures = await diagnostics.read_diagnostics(connection, late)
-    file = store.database.file
-    left = await asyncio.to_thread(lambda: sorted(path.name for path in file.parent.glob(f"{file.name}.rescue-*")))
+    beside = store.database.beside
+    left = await asyncio.to_thread(lambda: sorted(path.name for path in beside.parent.glob(f"{beside.name}.rescue-*")))
     return [
-        journal(figures.journal_mode),
-        integrity(figures.damage),
+        *(await _of_file(store.database.file, figures) if figures.journal_mode is not None else ()),
         audit_log(figures),
-        await asyncio.to_thread(store_size, file, figures.events),
         pending(figures),
         rescue(left),
         enrolments(figures.unfinished),
     ]
+
+
+async def _of_file(file: Path, figures: Diagnostics) -> list[Finding]:
+    size_of_file = await asyncio.to_thread(store_size, file, figures.events)
+    return [journal(str(figures.journal_mode)), integrity(figures.damage), size_of_file]
 
 
 def journal(mode: str) -> Finding:

@@ -21,19 +21,20 @@ class Identities:
         return self._snapshot is not None and digest in self._snapshot.keys
 
     async def current(self) -> IdentitySnapshot:
-        """Them as the store has them now; without a wait where nothing has changed."""
-        snapshot = self._snapshot
-        if snapshot is not None and self._store.database.version_reader.read_of_turn() == snapshot.version:
-            return snapshot
-        return await self._reload()
+        """Them as the store has them now; without a wait where nothing has changed and the store can tell at once."""
+        reader, seen = self._store.database.version_reader, self._snapshot
+        version = reader.read_of_turn()
+        if version is None:
+            version = await reader.ask_version()
+        if seen is not None and seen.version == version:
+            return seen
+        return await self._reload(version, seen)
 
-    async def _reload(self) -> IdentitySnapshot:
-        """Read them; whoever asks meanwhile waits, and looks again whether what was read is still so."""
-        database = self._store.database
+    async def _reload(self, version: int, seen: IdentitySnapshot | None) -> IdentitySnapshot:
+        """Read them, unless another has since ``seen``, and not older; whoever asks meanwhile waits for the same."""
         async with self._reading:
-            version = await database.version_reader.ask_version()
-            if self._snapshot is not None and version == self._snapshot.version:
-                return self._snapshot
-            async with database.reading() as connection:
-                self._snapshot = await read_identities(connection, self._snapshot)
-            return self._snapshot
+            snapshot = self._snapshot
+            if snapshot is None or snapshot is seen or snapshot.version < version:
+                async with self._store.database.reading() as connection:
+                    snapshot = self._snapshot = await read_identities(connection, snapshot)
+            return snapshot

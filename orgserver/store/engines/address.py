@@ -39,7 +39,26 @@ class ServerAddress:
     """Checks the server's certificate and name; None where the server is this machine's own."""
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
 StoreAddress = FileAddress | ServerAddress
+
+
+_PORT = 5432
+
+
+def hosts(url: URL) -> list[tuple[str, int]]:
+    """The hosts of a server's URL, each with its port: one in its own place, or several in its query; ValueError."""
+    if url.host:
+        return [(url.host, url.port or _PORT)]
+    several = url.query.get("host", ())
+    return [_split(each, url.port or _PORT) for each in ([several] if isinstance(several, str) else several)]
+
+
+def _split(host: str, default: int) -> tuple[str, int]:
+    """``name``, ``name:port``, ``[::1]:port``, or the folder of a socket."""
+    name, separator, port = host.rpartition(":")
+    if host.startswith("/") or not separator or (":" in name and not name.endswith("]")):
+        return host.strip("[]"), default
+    return name.strip("[]"), int(port)

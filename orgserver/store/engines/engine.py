@@ -72,6 +72,9 @@ class StoreEngine(Protocol):
     def is_server(self) -> bool:
         """Whether other machines use the database, too."""
 
+    def clock(self, local: Clock) -> Clock:
+        """The store's clock, as far as this process can tell it without asking, by a clock of its own."""
+
     def run(self, work: Callable[[], None]) -> None:
         """Run what the writer's thread does from its beginning to its end."""
 

@@ -6,20 +6,19 @@ import asyncio
 import getpass
 import hashlib
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-if TYPE_CHECKING:
-    from orgserver.store.engines.address import ServerAddress
+from orgserver.store.engines.address import ServerAddress, hosts
 
-ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What asyncpg raises of a server that refuses, is away or went away."""
 CONNECT_SECONDS = 5.0
-PORT = 5432
 LOCK_TIMEOUT = "10s"
 _SETTINGS = {
     "application_name": "orgserver",
@@ -42,14 +41,18 @@ _READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _CACHED_STATEMENTS = 300
 
 
+class ReadOnlyServer(ConnectionError):
+    """No host of an address takes writes."""
+
+
 async def connect(address: ServerAddress, **settings: str) -> Any:
     """Connect with asyncpg itself; asyncpg's errors, or OSError, where that fails.
 
     What it would take from the environment or the home of its user is given, so that it looks for none of it.
     """
     password = await asyncio.to_thread(address.find_password) if address.find_password is not None else ""
-    places = hosts(address)
-    return await asyncpg.connect(
+    places = hosts(address.url)
+    connecting = asyncpg.connect(
         host=[host for host, _ in places],
         port=[port for _, port in places],
         user=address.url.username or getpass.getuser(),
@@ -63,23 +66,10 @@ async def connect(address: ServerAddress, **settings: str) -> Any:
         timeout=CONNECT_SECONDS,
         server_settings=_SETTINGS | settings,
     )
-
-
-def hosts(address: ServerAddress) -> list[tuple[str, int]]:
-    """The hosts of an address, each with its port: one in the URL's own place, or some in its query."""
-    url = address.url
-    if url.host:
-        return [(url.host, url.port or PORT)]
-    several = url.query.get("host", ())
-    return [_split(each, url.port or PORT) for each in ([several] if isinstance(several, str) else several)]
-
-
-def _split(host: str, default: int) -> tuple[str, int]:
-    """``name``, ``name:port``, ``[::1]:port``, or the folder of a socket."""
-    name, separator, port = host.rpartition(":")
-    if host.startswith("/") or not separator or not port.isdigit() or (":" in name and not name.endswith("]")):
-        return host.strip("[]"), default
-    return name.strip("[]"), int(port)
+    try:
+        return await connecting
+    except asyncpg.TargetServerAttributeNotMatched:
+        raise ReadOnlyServer from None
 
 
 def make_writer_engine(address: ServerAddress) -> Engine:
@@ -92,9 +82,22 @@ def make_scan_engine(address: ServerAddress) -> Engine:
     return _make(address, _SCAN, poolclass=NullPool, execution_options=_READ).sync_engine
 
 
+def make_migration_engine(address: ServerAddress, lock_timeout: str) -> Engine:
+    """For making and migrating the tables; as above."""
+    return _make(address, _SCAN | {"lock_timeout": lock_timeout}, poolclass=NullPool).sync_engine
+
+
 def make_reader_engine(address: ServerAddress) -> AsyncEngine:
     """For short reads from the event loop: each transaction is of one snapshot."""
-    return _make(address, pool_size=4, max_overflow=0, pool_recycle=900, execution_options=_READ)
+    engine = _make(address, pool_size=4, max_overflow=0, pool_recycle=900, execution_options=_READ)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Have the pool make a new connection in the place of one that the server has closed."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _make(address: ServerAddress, settings: dict[str, str] | None = None, **options: Any) -> AsyncEngine:

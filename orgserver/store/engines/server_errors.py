@@ -7,12 +7,14 @@ import ssl
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreBusy, StoreError
+from orgserver.store.engines.server_connections import ReadOnlyServer
 
 STARTING = "57P03"
 READ_ONLY = "25006"
+LOCK_TIMEOUT = "55P03"
 _GONE = frozenset({"57P01", "57P02", STARTING, "25P03", "25P04"})
 """The server ends, starts, or has ended our session."""
-_BUSY = frozenset({"55P03", "57014", "40P01", "40001"})
+_BUSY = frozenset({LOCK_TIMEOUT, "57014", "40P01", "40001"})
 _DISK_FULL = "53100"
 _OF_A_CHANGE = frozenset({"22", "23"})
 """Classes of codes for what one change alone asked for: a value, or a constraint."""
@@ -77,7 +79,7 @@ def _explain_loss(error: BaseException, server: str) -> StoreError:
     if "rejected SSL upgrade" in str(reason):
         hint = "set ssl=on there: a password and a store's content do not cross a network in plain text"
         return StoreError(f"the store's server {server} takes no TLS", hint=hint)
-    if type(reason).__name__ == "TargetServerAttributeNotMatched":
+    if isinstance(reason, ReadOnlyServer):
         text, hint = _REASONS[READ_ONLY]
         return StoreError(f"the store's server {server} {text}", hint=hint)
     return StoreError(f"the store's server {server} does not answer{_cause(reason)}", hint=_AWAY)

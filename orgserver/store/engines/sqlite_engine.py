@@ -61,6 +61,10 @@ class SqliteEngine:
         self._reads: AsyncEngine | None = None
         self.version_reader = SqliteReader(self._file, self.reading)
 
+    def clock(self, local: Clock) -> Clock:
+        """This machine's."""
+        return local
+
     def run(self, work: Callable[[], None]) -> None:
         """Run what the writer's thread does: as it is."""
         work()

@@ -1,0 +1,78 @@
+"""The checks of ``doctor`` on the PostgreSQL server that a store lies on."""
+
+from __future__ import annotations
+
+from orgserver.config import Settings
+from orgserver.services.doctor.machine import Finding, size
+from orgserver.store.engines.address import ServerAddress
+from orgserver.store.files import OLDER_SCHEMAS, SCHEMA
+from orgserver.store.location import find_address
+
+_MUCH_AHEAD_US = 1_000_000
+
+
+async def of_server(settings: Settings) -> list[Finding]:
+    """Whether the server can be used, and keeps what it says it has; StoreError or ConfigError where it cannot."""
+    from orgserver.store.engines.open_engine import require_driver  # noqa: PLC0415  # the store's imports
+
+    address = find_address(settings)
+    if not isinstance(address, ServerAddress):
+        return []
+    require_driver()
+    from orgserver.store.server_facts import read_facts  # noqa: PLC0415  # needs asyncpg
+
+    facts = await read_facts(address)
+    return [
+        Finding("server", "ok", f"PostgreSQL {facts.version} at {address}, {size(facts.size)}"),
+        way(is_encrypted=facts.is_encrypted),
+        durability(syncs=facts.syncs, has_standby=facts.has_standby),
+        checksums(has_checksums=facts.has_checksums),
+        clock(facts.ahead_us),
+        schema(facts.schema),
+    ]
+
+
+def way(*, is_encrypted: bool) -> Finding:
+    """Nothing crosses a network in plain text, and to nobody whose certificate was not checked."""
+    if is_encrypted:
+        return Finding("way to it", "ok", "TLS, its certificate and name checked")
+    return Finding("way to it", "ok", "plain, within this machine")
+
+
+def durability(*, syncs: bool, has_standby: bool) -> Finding:
+    """What was answered must be on a disk."""
+    if not syncs:
+        todo = "set fsync and full_page_writes to on there: entries may be lost after their calls went out"
+        return Finding("commits", "problem", "the server does not sync what it commits", todo)
+    if has_standby:
+        return Finding("commits", "ok", "synced, and a standby has each of them")
+    text = "synced; no standby has to have them: a failover to one may lose the last"
+    return Finding("commits", "note", text, "where there is a standby: synchronous_standby_names")
+
+
+def checksums(*, has_checksums: bool) -> Finding:
+    """Without them damage on its disk is found late."""
+    if has_checksums:
+        return Finding("checksums", "ok", "the server finds damage on its disk")
+    return Finding("checksums", "note", "off: damage on its disk is found late", "pg_checksums --enable")
+
+
+def clock(ahead_us: int) -> Finding:
+    """Leases and entries go by the server's clock, tokens by both."""
+    text = f"{abs(ahead_us) / 1_000_000:.1f} s {'ahead of' if ahead_us > 0 else 'behind'} this machine's"
+    if abs(ahead_us) < _MUCH_AHEAD_US:
+        return Finding("server's clock", "ok", "within a second of this machine's")
+    return Finding("server's clock", "warning", text, "set both by NTP; the store goes by the server's")
+
+
+def schema(version: str | None) -> Finding:
+    """A check is no reason to migrate a store that older servers may still be using."""
+    if version is None:
+        return Finding("schema", "problem", "the database is empty", "orgserver migrate makes a store in it")
+    if version in OLDER_SCHEMAS:
+        todo = "stop servers of the older version, then: orgserver migrate"
+        return Finding("schema", "problem", f"{version}, and this version needs {SCHEMA}", todo)
+    if version != SCHEMA:
+        newer = f"{version}, written by a newer orgserver: this one knows {SCHEMA}"
+        return Finding("schema", "problem", newer, "update orgserver")
+    return Finding("schema", "ok", f"{version}, the newest")

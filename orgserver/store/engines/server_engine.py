@@ -1,0 +1,204 @@
+"""A store in a database of a PostgreSQL server: processes of many machines share it, one writing at a time.
+
+Who writes holds the row of the audit log's head from the beginning of its transaction on: it is there once in a store,
+and every change of ours would need it in the end. Statements after that see all that others committed before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Connection, exc
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import greenlet_spawn
+
+from orgserver.model.errors import StoreBusy, StoreError
+from orgserver.store.engines import server_checks, server_errors
+from orgserver.store.engines.address import ServerAddress
+from orgserver.store.engines.engine import Clock
+from orgserver.store.engines.server_connections import make_reader_engine, make_scan_engine, make_writer_engine
+from orgserver.store.engines.server_locks import ServerProcessLock, hold_if_free
+from orgserver.store.engines.server_reader import ServerReader
+from orgserver.store.files import prepare_folder
+from orgserver.store.processes.lock_holders import Holder, Patience
+from orgserver.store.transaction import DriverConnection, read_clock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
+
+_LOCK_HEAD = (  # the clock is read with the lock, which the subquery waits for
+    "WITH head AS MATERIALIZED (SELECT sequence FROM audit_head FOR NO KEY UPDATE)"
+    " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head"
+)
+_READ_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_LOCK_EMPTY = "LOCK TABLE store IN EXCLUSIVE MODE"
+"""For a store that has no head yet: two first starts make one."""
+_LOCK_TRIES = 4
+"""Each of the server's ``lock_timeout``: callers have given up before."""
+
+
+class ServerEngine:
+    """The database, and the connections to it (``engine.StoreEngine``)."""
+
+    is_server = True
+    lock = None
+
+    def __init__(self, address: ServerAddress, patience: Patience) -> None:
+        """Make the folder for what lies beside the database; StoreError where that cannot be."""
+        prepare_folder(address.beside.parent)
+        self.address = address
+        self._patience = patience
+        self._writes: Engine | None = None
+        self._reads: AsyncEngine | None = None
+        self._ahead_us = 0
+        """By how much the server's clock is ahead of ours, as last seen."""
+        self.version_reader = ServerReader(address)
+
+    def clock(self, local: Clock) -> Clock:
+        """The server's clock, as far as it can be told without asking."""
+        return lambda: local() + self._ahead_us
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Run what the writer's thread does in an event loop of that thread."""
+        run_in_loop(work)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Nothing: ``begin`` waits."""
+        return nullcontext()
+
+    def connect_writer(self) -> DriverConnection:
+        """Connect for writing."""
+        if self._writes is None:
+            self._writes = make_writer_engine(self.address)
+        return DriverConnection(self._writes.connect())
+
+    def begin(self, driver: DriverConnection, clock: Clock) -> int:
+        """Wait for the head's row. The instant is the server's; a clock that is not the machine's own is a test's."""
+        for tries_left in reversed(range(_LOCK_TRIES)):
+            try:
+                now = _lock_head(driver)
+                break
+            except DBAPIError as error:
+                driver.rollback()
+                if server_errors.sqlstate(error) != server_errors.LOCK_TIMEOUT or not tries_left:
+                    raise
+        if clock is not read_clock:
+            return clock()
+        self._ahead_us = now - clock()
+        return now
+
+    def close_writer(self) -> None:
+        """Let go of what writing needed."""
+        if self._writes is not None:
+            self._writes.dispose()
+
+    def find_holder(self) -> Holder | None:
+        """None: it may be another machine's."""
+        return None
+
+    def explain(self, error: DBAPIError | OSError, *, is_writing: bool) -> StoreError:
+        """What callers are told when the server refuses, or is away."""
+        del is_writing
+        return server_errors.explain(error, str(self.address))
+
+    def concerns_all(self, error: DBAPIError | OSError) -> bool:
+        """Tell by the server's code whether a failure concerns the store, not one change."""
+        return server_errors.concerns_all(error)
+
+    def wait_as(self, patience: Patience) -> None:
+        """From now on wait for locks of other processes like this."""
+        self._patience = patience
+
+    async def make_ready(self, *, migrate: bool) -> None:
+        """Check the server and the database, and make or migrate it while no other process does."""
+        if await server_checks.check(self.address, migrate=migrate):
+            await asyncio.to_thread(run_in_loop, server_checks.upgrade, self.address)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading, of one snapshot from its first query on."""
+        if self._reads is None:
+            self._reads = make_reader_engine(self.address)
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._reads.connect())
+            except exc.TimeoutError:
+                raise StoreBusy("the store is busy: every connection is in use", hint="try again shortly") from None
+            except OSError as error:
+                raise self.explain(error, is_writing=False) from None
+            except DBAPIError as error:
+                raise self.explain(error, is_writing=False) from error
+            try:
+                yield connection
+            except DBAPIError as error:
+                raise self.explain(error, is_writing=False) from error
+
+    async def scan(self, work: Callable[[Connection], T]) -> T:
+        """Run long reading in a thread with an event loop, over a connection whose transactions the work begins."""
+        return await asyncio.to_thread(run_in_loop, self._scan, work)
+
+    def _scan(self, work: Callable[[Connection], T]) -> T:
+        engine = make_scan_engine(self.address)
+        try:
+            connection = engine.connect()
+        except (DBAPIError, OSError) as error:
+            raise self.explain(error, is_writing=False) from error
+        try:
+            return work(connection)
+        except DBAPIError as error:
+            raise self.explain(error, is_writing=False) from error
+        finally:
+            connection.close()
+
+    def free_bytes(self) -> int | None:
+        """None: when the server's disk is full, it says so."""
+        return None
+
+    def identity(self) -> object:
+        """None: which files it works with is the server's own affair."""
+        return None
+
+    def process_lock(self, process_id: str) -> ServerProcessLock:
+        """What shows others that this process lives."""
+        return ServerProcessLock(self.address, process_id)
+
+    def exclusive(self, purpose: str) -> AbstractAsyncContextManager[bool]:
+        """Have a lock of a purpose, if it is free."""
+        return hold_if_free(self.address, purpose)
+
+    async def close(self) -> None:
+        """Close what reads."""
+        await self.version_reader.aclose()
+        if self._reads is not None:
+            reads, self._reads = self._reads, None
+            await reads.dispose()
+
+    def discard(self) -> None:
+        """Nothing: what a check connects, it closes."""
+
+
+def _lock_head(driver: DriverConnection) -> int:
+    """Lock the head's row, or where there is none all of a store that is still to be made; the server's instant."""
+    rows = driver.fetch(_LOCK_HEAD)
+    if not rows:
+        driver.execute(_LOCK_EMPTY)
+        rows = driver.fetch(_LOCK_HEAD) or driver.fetch(_READ_CLOCK)
+    return int(rows[0][0])
+
+
+def run_in_loop(work: Callable[..., T], *arguments: object) -> T:
+    """Run code that knows nothing of event loops in one of this thread's own: where it waits, that loop runs."""
+    with asyncio.Runner() as runner:
+        return runner.run(greenlet_spawn(work, *arguments))

@@ -1,0 +1,59 @@
+"""What a PostgreSQL server says of itself, for whoever looks after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orgserver.store.engines.address import ServerAddress
+from orgserver.store.engines.server_checks import schema_in
+from orgserver.store.engines.server_connections import ERRORS, connect
+from orgserver.store.engines.server_errors import explain
+from orgserver.store.engines.server_locks import end_session
+from orgserver.store.transaction import read_clock
+
+_FACTS = """
+    SELECT current_setting('server_version'), current_setting('fsync') = 'on',
+    current_setting('full_page_writes') = 'on', current_setting('data_checksums') = 'on',
+    current_setting('synchronous_standby_names') <> '', pg_database_size(current_database()),
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server that can be used."""
+
+    version: str
+    is_encrypted: bool
+    """The way to it."""
+    syncs: bool
+    """What is committed is on the disk (``fsync``, ``full_page_writes``)."""
+    has_checksums: bool
+    has_standby: bool
+    """A commit waits for one."""
+    size: int
+    """Of the database, in bytes."""
+    ahead_us: int
+    """By how much its clock is ahead of this machine's."""
+    schema: str | None
+
+
+async def read_facts(address: ServerAddress) -> ServerFacts:
+    """Ask it; StoreError where it is away, or its database is another program's."""
+    try:
+        session = await connect(address)
+    except ERRORS as error:
+        raise explain(error, str(address)) from None
+    try:
+        before = read_clock()
+        version, fsync, full_pages, checksums, has_standby, size, instant = await session.fetchrow(_FACTS)
+        ahead = instant - (before + read_clock()) // 2
+        schema = await schema_in(session, str(address))
+    except ERRORS as error:
+        raise explain(error, str(address)) from None
+    finally:
+        await end_session(session)
+    is_encrypted = address.tls is not None
+    return ServerFacts(
+        version.split()[0], is_encrypted, fsync and full_pages, checksums, has_standby, size, ahead, schema
+    )
