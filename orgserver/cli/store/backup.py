@@ -25,10 +25,11 @@ def backup(file: Path, as_json: bool) -> None:
     It holds neither the master key, which it does not open without, nor any access token. Whoever opens it as a store
     sends no refresh token until told to: the original may have used it since.
     """
-    target = file.absolute()
+    target, settings = file.absolute(), settings_of()
+    _ = settings.database_file  # a server's databases are copied by its own tools
 
     async def act() -> StoreCopy:
-        async with app_of(settings_of()) as app:
+        async with app_of(settings) as app:
             return await copy.backup(app.store, target, operator())
 
     copied = run(act())
