@@ -22,7 +22,8 @@ from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import read_clock
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
-from tests import compiled_statements, shared_store_server
+from tests import both_stores, compiled_statements, shared_store_server
+from tests.both_stores import FilePlace, ServerPlace, StorePlace
 from tests.new_stores import Schema
 from tests.senders import HttpxSenders
 from tests.store_server import StoreServer
@@ -46,6 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # where a store's syncs wait for no disk
     if not hasattr(config, "workerinput"):
         config.add_cleanup(shared_store_server.reserve())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of modules that are marked so run over both stores, unless they work on the file itself."""
+    is_of_both = next(metafunc.definition.iter_markers("both_stores"), None) is not None
+    if is_of_both and "store_kind" in metafunc.fixturenames and "store_file" not in metafunc.fixturenames:
+        metafunc.parametrize("store_kind", both_stores.KINDS, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -91,9 +99,28 @@ def store_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opener(store_file: Path, ring: Key) -> Callable[..., object]:
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """What the test's store is in: SQLite, unless the test is of both."""
+    return str(getattr(request, "param", both_stores.FILE))
+
+
+@pytest.fixture
+def store_place(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorePlace]:
+    """Where the test's store is."""
+    if store_kind == both_stores.FILE:
+        yield FilePlace(request.getfixturevalue("store_file"))
+        return
+    server: StoreServer = request.getfixturevalue("store_server")
+    place = ServerPlace(server, request.getfixturevalue("store_database"), tmp_path / "home" / "postgresql")
+    yield place
+    if place.kept is not None:
+        server.drop(place.kept)
+
+
+@pytest.fixture
+def opener(store_place: StorePlace, ring: Key) -> Callable[..., object]:
     def open_it(**options: object) -> object:
-        return open_store(store_file, lambda _create: Vault([ring]), **options)  # type: ignore[arg-type]
+        return open_store(store_place.address, lambda _create: Vault([ring]), **options)  # type: ignore[arg-type]
 
     return open_it
 
@@ -150,12 +177,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_again(tmp_path: Path, transports: HttpxSenders, clock: Clock) -> OpenApp:
+def open_again(tmp_path: Path, transports: HttpxSenders, clock: Clock, store_place: StorePlace) -> OpenApp:
     """Opens an app over the test's home, as another process would; settings and scope by keyword."""
 
     @asynccontextmanager
     async def open_it(scope: Scope | None = None, **settings: object) -> AsyncIterator[App]:
-        read = read_settings({"home": tmp_path / "home"} | settings, {})
+        read = read_settings({"home": tmp_path / "home"} | store_place.settings | settings, {})
         async with open_app(read, scope, senders=transports, clock=clock) as opened:
             yield opened
 

@@ -1,11 +1,14 @@
 """Describes are kept per org and user, bounded, and go with their org."""
 
+import pytest
 from sqlalchemy import func, select
 
 from orgserver.app import App
 from orgserver.model.orgs import Caller
 from orgserver.store import describe_cache, tables
 from orgserver.store.describe_cache import BOUNDS, Bounds, DescribeKey, StoredDescribe
+
+pytestmark = pytest.mark.both_stores
 
 
 def key(app_row: str, name: str = "contact", user: str = "005") -> DescribeKey:

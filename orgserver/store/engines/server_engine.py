@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, exc
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.util import greenlet_spawn
 
 from orgserver.model.errors import StoreBusy, StoreError
 from orgserver.store.engines import server_checks, server_errors
@@ -30,6 +29,7 @@ from orgserver.store.engines.server_locks import ServerProcessLock, hold_if_free
 from orgserver.store.engines.server_reader import ServerReader
 from orgserver.store.files import prepare_folder
 from orgserver.store.processes.lock_holders import Holder, Patience
+from orgserver.store.sql.threads import run_in_loop
 from orgserver.store.transaction import DriverConnection, read_clock
 
 if TYPE_CHECKING:
@@ -196,9 +196,3 @@ def _lock_head(driver: DriverConnection) -> int:
         driver.execute(_LOCK_EMPTY)
         rows = driver.fetch(_LOCK_HEAD) or driver.fetch(_READ_CLOCK)
     return int(rows[0][0])
-
-
-def run_in_loop(work: Callable[..., T], *arguments: object) -> T:
-    """Run code that knows nothing of event loops in one of this thread's own: where it waits, that loop runs."""
-    with asyncio.Runner() as runner:
-        return runner.run(greenlet_spawn(work, *arguments))

@@ -21,6 +21,9 @@ from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 from orgserver.vault import signed_notes
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Signer, Verifier
+from tests.both_stores import StorePlace
+
+pytestmark = pytest.mark.both_stores
 
 ENTRIES = 12
 
@@ -267,11 +270,9 @@ async def test_an_incremental_verification_begins_where_the_last_good_one_ended(
     assert found.entries < 2 * ENTRIES
 
 
-async def test_a_log_that_was_tampered_with_is_exported_as_it_is(store: Store, store_file: Path) -> None:
+async def test_a_log_that_was_tampered_with_is_exported_as_it_is(store: Store, store_place: StorePlace) -> None:
     await filled(store)
-    with sqlite3.connect(store_file) as database:
-        database.execute("UPDATE audit_head SET sequence = 3")
-    database.close()
+    store_place.edit("UPDATE audit_head SET sequence = 3")
 
     lines = [event_line(event) async for event in AuditLogReader(store).events(EntryFilter())]
 
@@ -304,12 +305,10 @@ async def test_a_checkpoint_file_that_cannot_be_written_stops_nothing(store: Sto
     ],
 )
 async def test_what_people_search_by_and_checkpoints_are_part_of_what_verifies(
-    store: Store, store_file: Path, table: str, edit: str, first_bad: int
+    store: Store, store_place: StorePlace, table: str, edit: str, first_bad: int
 ) -> None:
     await filled(store)
-    with sqlite3.connect(store_file) as database:
-        assert database.execute(edit).rowcount == 1, table
-    database.close()
+    store_place.edit(edit)
 
     found = await AuditLogReader(store).verify()
 

@@ -1,5 +1,6 @@
 """A running server brings what the log is searched by up to its end a little at a time, between its calls."""
 
+import pytest
 from sqlalchemy import func, select
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
@@ -8,6 +9,8 @@ from orgserver.store import tables
 from orgserver.store.audit.index import SHORT_PAGE
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
+
+pytestmark = pytest.mark.both_stores
 
 ENTRIES = 2 * SHORT_PAGE  # with an outcome each, they fill four pages
 

@@ -1,10 +1,8 @@
 """Pruning: what is left still verifies, and a base that nobody signed is found."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -23,6 +21,9 @@ from orgserver.store.audit import pruning
 from orgserver.store.audit.base import Base, read_base
 from orgserver.store.session import Store
 from orgserver.vault.signed_notes import Verifier
+from tests.both_stores import StorePlace
+
+pytestmark = pytest.mark.both_stores
 
 ME = Caller(Principal("local:me"), "cli")
 LATER = datetime.now(UTC) + timedelta(days=400)
@@ -54,12 +55,6 @@ async def rows(store: Store, table: str) -> int:
     async with store.database.reading() as connection:
         found = select(func.count()).select_from(tables.metadata.tables[table])
         return int((await connection.execute(found)).scalar_one())
-
-
-def tamper(file: Path, statements: str) -> None:
-    with sqlite3.connect(file) as connection:
-        connection.executescript(statements)
-    connection.close()
 
 
 async def test_what_is_left_after_pruning_still_verifies(store: Store) -> None:
@@ -238,14 +233,14 @@ async def test_the_evidence_of_a_cut_proves_itself_and_so_does_that_of_the_rest(
     ],
 )
 async def test_a_base_that_was_forged_or_moved_is_the_first_bad_sequence(
-    opener: Callable, store_file: Path, statements: str, first_bad: int
+    opener: Callable, store_place: StorePlace, statements: str, first_bad: int
 ) -> None:
     store = await opener()
     await fill(store, 10)
     assert await prune(store) == 20
     await fill(store, 10)
     await store.close()
-    tamper(store_file, statements)
+    store_place.edit(statements)
 
     opened = await opener()
     found = await AuditLogReader(opened).verify()
@@ -273,11 +268,11 @@ async def test_a_signed_base_that_no_entry_names_is_found(opener: Callable) -> N
     assert found.first_bad == 20
 
 
-async def test_a_log_that_does_not_verify_is_not_pruned(opener: Callable, store_file: Path) -> None:
+async def test_a_log_that_does_not_verify_is_not_pruned(opener: Callable, store_place: StorePlace) -> None:
     store = await opener()
     await fill(store, 10)
     await store.close()
-    tamper(store_file, "UPDATE audit_events SET org = 'evil' WHERE sequence = 5")
+    store_place.edit("UPDATE audit_events SET org = 'evil' WHERE sequence = 5")
 
     opened = await opener()
     with pytest.raises(AuditBroken, match="sequence 5"):

@@ -1,6 +1,7 @@
 """Kept values are sealed beside the chain, and can be erased, edited never."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -19,6 +20,8 @@ from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.snapshots import Snapshot, SnapshotFilter
 from orgserver.store.audit.verification import Verification
 from tests import operations
+
+pytestmark = pytest.mark.both_stores
 
 CREATE, UPDATE = "salesforce_create_contact", "salesforce_update_contact"
 
@@ -73,8 +76,8 @@ async def test_an_update_keeps_what_it_replaces_for_one_more_call(
     assert (await verified(app)) == (None, None)
 
 
-async def test_kept_values_stand_open_nowhere(app: App, contact: str) -> None:
-    home = app.settings.database_file.parent
+async def test_kept_values_stand_open_nowhere(app: App, contact: str, store_file: Path) -> None:
+    home = store_file.parent
 
     stored = b"".join(file.read_bytes() for file in home.iterdir() if file.is_file())
 

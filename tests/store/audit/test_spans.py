@@ -11,6 +11,8 @@ from orgserver.model.names import new_id
 from orgserver.store.audit import reader
 from orgserver.store.transaction import to_datetime
 
+pytestmark = pytest.mark.both_stores
+
 TIMES = [10, 20, 30, 40, 15, 25, 35, 50, 5, 60]
 """In the order of the log: the clock was set back twice."""
 

@@ -8,11 +8,14 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import reader
 from orgserver.store.session import Store
 
+QUOTED = '","record_ids":["]\\u0000}'
+pytestmark = pytest.mark.both_stores
+
 
 @pytest.mark.parametrize(
     ("said", "kept"),
-    [("a\0b", "a\ufffdb"), ("half \ud83d", "half \ufffd"), ("ünï\U0001f600", "ünï\U0001f600")],
-    ids=["NUL", "half a pair", "friendly"],
+    [("a\0b", "a\ufffdb"), ("half \ud83d", "half \ufffd"), ("ünï\U0001f600", "ünï\U0001f600"), (QUOTED, QUOTED)],
+    ids=["NUL", "half a pair", "friendly", "what JSON is made of"],
 )
 async def test_what_an_agent_calls_things_is_kept_as_every_store_can(store: Store, said: str, kept: str) -> None:
     act = Intent(new_id(), "local:me", "stdio", Action.READ, org=said, object=said, label=said, record_ids=(said,))

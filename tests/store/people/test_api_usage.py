@@ -14,6 +14,8 @@ from orgserver.store.people import api_usage, tables
 from orgserver.store.session import Store
 from orgserver.store.transaction import DriverConnection, Transaction, to_datetime, to_microseconds
 
+pytestmark = pytest.mark.both_stores
+
 MIDNIGHT = to_microseconds(datetime(2026, 11, 29, tzinfo=UTC))
 DAY = api_usage.DAY_US
 
