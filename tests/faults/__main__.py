@@ -2,10 +2,14 @@
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from tests.store_server import StoreServer
 
 from .bodies import bodies
 from .decisions import run_decisions
@@ -13,38 +17,57 @@ from .dying import POINTS
 from .ending import ended
 from .hostile_http import attack_process
 from .kills import kills
+from .lost_commits import lost_commits
 from .many import many
 from .powercut import powercuts
+from .server_kills import server_kills
 from .servers import servers
 from .signin import sign_in
 from .soak import soak
 from .starving import starving
 from .stopping import stopped
+from .store_places import IN_FILE, StorePlace, own_server, place_of
 from .storm import storm
 from .tampering import tamperings
 
 NAMED = (*POINTS, "sent")
 
 
-def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Every fault by name."""
+def anywhere(
+    seed: int, place: StorePlace, *, quick: bool, minutes: float, plain: bool
+) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Faults for a store wherever it lies, by name."""
     rounds = 1 if quick else 50
     return {
-        "storm": lambda: storm(processes=4, callers=64, expiries=20, seed=seed),
-        "points": lambda: kills(list(NAMED) * rounds, seed=seed),
-        "kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed),
-        "many": lambda: many(200 if quick else 1_000),
+        "storm": lambda: storm(processes=4, callers=64, expiries=20, seed=seed, place=place),
+        "points": lambda: kills(list(NAMED) * rounds, seed=seed, place=place),
+        "kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed, place=place),
+        "many": lambda: many(200 if quick else 1_000, place),
+        "servers": lambda: servers(30 if quick else 500, seed=seed, place=place),
+        "stopped": lambda: stopped(25 if quick else 250, seed=seed, place=place),
+        "ended": lambda: ended(2 if quick else 100, seed=seed, place=place),
+        "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain, place=place),
+    }
+
+
+def on_server(seed: int, place: StorePlace, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Faults of a server, by name."""
+    return {
+        "commits": lambda: lost_commits(*((12, 12) if quick else (100, 100)), seed=seed, place=place),
+        "struck": lambda: server_kills(10 if quick else 125, seed=seed, place=place),
+    }
+
+
+def in_file(seed: int, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Faults of a file, and those that no store matters to, by name."""
+    return {
         "tamper": lambda: tamperings(2_000 if quick else 50_000, 40 if quick else 1_000, seed=seed),
-        "servers": lambda: servers(30 if quick else 500, seed=seed),
-        "stopped": lambda: stopped(25 if quick else 250, seed=seed),
-        "ended": lambda: ended(2 if quick else 100, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
         "bodies": bodies,
         "http": lambda: attack_process(1_000 if quick else 20_000, seed=seed, slow=0 if quick else 40),
         "decisions": lambda: run_decisions(5_000 if quick else 500_000, seed=seed),
         "signin": lambda: sign_in(2_000 if quick else 100_000, seed=seed),
         "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
-        "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain),
     }
 
 
@@ -53,27 +76,44 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, tamper, servers, stopped, ended, starving, bodies, http, decisions, signin, power, soak; all when none is named",
+        help="storm, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck; all when none is named",
     )
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where the stores lie")
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")
     parser.add_argument("--plain", action="store_true", help="let the orgs of the soak pack nothing")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    bad = 0
-    for name, run in runs(options.seed, quick=options.quick, minutes=options.minutes, plain=options.plain).items():
-        if options.faults and name not in options.faults:
-            continue
-        began = time.monotonic()
-        figures = await run()
-        held = figures.holds  # type: ignore[attr-defined]
-        bad += not held
-        print(
-            f"{name:<10}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s)  {figures}",
-            flush=True,
-        )
-    return int(bool(bad))
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(own_server()) if options.store == "postgresql" else None
+        return int(bool([name for name in _names(options, server) if not await _holds(name, options, server)]))
+
+
+def _names(options: argparse.Namespace, server: StoreServer | None) -> list[str]:
+    every = _runs(options, IN_FILE if server is None else StorePlace("", server))
+    return [name for name in every if not options.faults or name in options.faults]
+
+
+def _runs(options: argparse.Namespace, place: StorePlace) -> dict[str, Callable[[], Awaitable[object]]]:
+    seed, quick = options.seed, options.quick
+    here = in_file(seed, quick=quick) if place.server is None else on_server(seed, place, quick=quick)
+    return anywhere(seed, place, quick=quick, minutes=options.minutes, plain=options.plain) | here
+
+
+async def _holds(name: str, options: argparse.Namespace, server: StoreServer | None) -> bool:
+    """Run one, on a new database where it is on a server; whether it holds."""
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        place = IN_FILE if server is None else await stack.enter_async_context(place_of(server))
+        figures = await _runs(options, place)[name]()
+    held: bool = figures.holds  # type: ignore[attr-defined]
+    load = os.getloadavg()[0]
+    print(
+        f"{name:<10}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s, load {load:.0f})  {figures}",
+        flush=True,
+    )
+    return held
 
 
 if __name__ == "__main__":

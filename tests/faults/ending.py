@@ -25,6 +25,7 @@ from tests.people import OPERATOR, principal_changes
 
 from .http_process import HttpProcess, serving_http
 from .servers import LIMITS, Killed, _judge
+from .store_places import IN_FILE, StorePlace
 
 CALLERS = 12
 PAUSE_SECONDS = (0.05, 0.6)
@@ -56,19 +57,20 @@ class Ended(Killed):
         )
 
 
-async def ended(ends: int, *, seed: int) -> Ended:
+async def ended(ends: int, *, seed: int, place: StorePlace = IN_FILE) -> Ended:
     """End so many servers, one after the other, and judge."""
     done, chance = Ended(seed), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         async with Sandbox.start(1) as sandbox:
-            async with open_app(read_settings({"home": home}, {})) as app:
+            async with open_app(read_settings(place.settings(home), {})) as app:
                 await register(app, sandbox)
                 key = await _make_key(app)
             for life in range(ends):
-                async with serving_http(home, **LIMITS | {"ORGSERVER_LOG_LEVEL": "info"} | NO_LIMITS) as served:
+                limits = LIMITS | {"ORGSERVER_LOG_LEVEL": "info"} | NO_LIMITS | place.environment
+                async with serving_http(home, **limits) as served:
                     await _end_under_load(done, served, key, life, chance, sandbox)
-            settings = {"home": home, "abandoned_seconds": 1, "heartbeat_seconds": 0.2}
+            settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
             async with open_app(read_settings(settings, {})) as judge:
                 await _judge(done, judge, sandbox.orgs[0])
     return done

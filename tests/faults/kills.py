@@ -19,13 +19,16 @@ from orgserver.config import read_settings
 from orgserver.model.orgs import OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from orgserver.store.orgs.refreshes import SENDING_SECONDS
 
 from .driving import SERVE, Served, failed, serving
 from .dying import POINTS
+from .store_places import IN_FILE, StorePlace
 
-LEASE, TOKEN = "60", "30"
+LEASE, TOKEN, TOKEN_ON_SERVER = "60", 30, 3
 GO_ON_SECONDS = 2.0
 """A lease ends with its holder: whoever comes next does not wait for its minute."""
+"""On a server a holder may only seem dead: they wait until no answer can come any more, where it had sent."""
 AT_ONCE = 4
 DYING = str(Path(__file__).with_name("dying.py"))
 
@@ -41,12 +44,14 @@ class Kills:
     reuses: int = 0
     slowest: float = 0.0
     """Of the first calls after a kill, in seconds."""
+    go_on: float = GO_ON_SECONDS
+    """What it may be."""
     wrong: list[str] = field(default_factory=list)
     points: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
-        return not self.wrong and self.lost == self.in_the_window == self.reuses and self.slowest < GO_ON_SECONDS
+        return not self.wrong and self.lost == self.in_the_window == self.reuses and self.slowest < self.go_on
 
     def __str__(self) -> str:
         return (
@@ -65,23 +70,23 @@ class Moment:
     after_work: bool
 
 
-async def kills(points: list[str], *, seed: int) -> Kills:
+async def kills(points: list[str], *, seed: int, place: StorePlace = IN_FILE) -> Kills:
     """Kill one holder for each point: a name of ``dying.POINTS``, ``sent``, or ``random``."""
     chance = random.Random(seed)
-    done = Kills()
+    done = Kills(go_on=GO_ON_SECONDS + (SENDING_SECONDS + TOKEN_ON_SERVER if place.server else 0))
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start(len(points)))
-            app = await stack.enter_async_context(open_app(read_settings({"home": home}, {})))
+            app = await stack.enter_async_context(open_app(read_settings(place.settings(home), {})))
             await register(app, sandbox)
-            survivor = await stack.enter_async_context(serving(home, **_limits()))
+            survivor = await stack.enter_async_context(serving(home, **_limits(place)))
             await survivor.list_contacts(sandbox.orgs[-1].alias)  # what is imported with the first call is no delay
             places = asyncio.Semaphore(AT_ONCE)
 
             async def one(org: SandboxOrg, point: str, moment: Moment) -> None:
                 async with places:
-                    await _kill(done, app, home, org, point, moment, survivor)
+                    await _kill(done, app, home, org, point, moment, survivor, place)
 
             await asyncio.gather(
                 *(
@@ -92,16 +97,18 @@ async def kills(points: list[str], *, seed: int) -> Kills:
     return done
 
 
-def _limits() -> dict[str, str]:
-    return {"ORGSERVER_LEASE_SECONDS": LEASE, "ORGSERVER_TOKEN_SECONDS": TOKEN, "ORGSERVER_LOG_LEVEL": "error"}
+def _limits(place: StorePlace) -> dict[str, str]:
+    token = TOKEN_ON_SERVER if place.server else TOKEN
+    limits = {"ORGSERVER_LEASE_SECONDS": LEASE, "ORGSERVER_TOKEN_SECONDS": str(token), "ORGSERVER_LOG_LEVEL": "error"}
+    return limits | place.environment
 
 
 async def _kill(
-    done: Kills, app: App, home: Path, org: SandboxOrg, point: str, moment: Moment, survivor: Served
+    done: Kills, app: App, home: Path, org: SandboxOrg, point: str, moment: Moment, survivor: Served, place: StorePlace
 ) -> None:
     known = org.counters.refreshes
     command = (DYING, point) if point in POINTS else SERVE
-    async with serving(home, command, **_limits()) as victim:
+    async with serving(home, command, **_limits(place)) as victim:
         await victim.list_contacts(org.alias)  # what is imported with the first call is not the moment that is meant
         if point == "sent":
             org.fault("delay", path=".*/token", seconds=1, work=True)

@@ -30,6 +30,7 @@ from orgserver.model.secret import Secret
 from orgserver.services.orgs.enrolment import Registration
 
 from .driving import Served, failed, serving
+from .store_places import IN_FILE, StorePlace
 
 DELAY = 0.1
 HEALTHY_CALLS = 500
@@ -85,15 +86,16 @@ async def sandbox(orgs: int) -> AsyncIterator[list[dict[str, Any]]]:
         await process.wait()
 
 
-async def many(orgs: int) -> Many:
+async def many(orgs: int, place: StorePlace = IN_FILE) -> Many:
     """Register them all, end every session, and call every org at once while one more is asked all the time."""
     done = Many(orgs)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         async with sandbox(orgs) as expiring, sandbox(1) as others, httpx.AsyncClient(timeout=60) as control:
             healthy = others[0]["alias"] = "healthy"
-            await _register(home, expiring + others)
-            async with serving(home) as server, serving(home) as second:
+            await _register(home, expiring + others, place)
+            environment = place.environment
+            async with serving(home, **environment) as server, serving(home, **environment) as second:
                 await server.list_contacts(healthy)
                 await _calls(second, healthy, HEALTHY_CALLS)
                 normal = await _calls(second, healthy, HEALTHY_CALLS)
@@ -135,9 +137,9 @@ def _burning() -> Iterator[None]:
             burner.wait()
 
 
-async def _register(home: Path, told: list[dict[str, Any]]) -> None:
+async def _register(home: Path, told: list[dict[str, Any]], place: StorePlace) -> None:
     places = asyncio.Semaphore(8)
-    async with open_app(read_settings({"home": home}, {})) as app:
+    async with open_app(read_settings(place.settings(home), {})) as app:
 
         async def one(org: dict[str, Any]) -> None:
             async with places:

@@ -28,6 +28,7 @@ from orgserver.sandbox.server import Sandbox
 from orgserver.sandbox.state.request_log import LoggedRequest
 
 from .driving import CALL_SECONDS, Served, serving
+from .store_places import IN_FILE, StorePlace
 
 SERVERS, CALLERS = 2, 4
 WARM = 0.25
@@ -134,20 +135,21 @@ class Soaked:
         )
 
 
-async def soak(seconds: float, *, seed: int, plain: bool = False) -> Soaked:
+async def soak(seconds: float, *, seed: int, plain: bool = False, place: StorePlace = IN_FILE) -> Soaked:
     """Run it for so long, and judge."""
     done, chance = Soaked(seconds, plain), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start(2, plain=plain))
-            async with open_app(read_settings({"home": home}, {})) as app:
+            async with open_app(read_settings(place.settings(home), {})) as app:
                 await register(app, sandbox)
             began = {org.alias: org.counters.refreshes for org in sandbox.orgs}
             for org in sandbox.orgs:
                 org.requests.clear()
             servers = [
-                await stack.enter_async_context(serving(home, ORGSERVER_LOG_LEVEL="error")) for _ in range(SERVERS)
+                await stack.enter_async_context(serving(home, ORGSERVER_LOG_LEVEL="error", **place.environment))
+                for _ in range(SERVERS)
             ]
             await _work(done, servers, sandbox.orgs, chance)
             for number, served in enumerate(servers):
@@ -155,7 +157,7 @@ async def soak(seconds: float, *, seed: int, plain: bool = False) -> Soaked:
                     done.wrong.append(f"server {number} ended with {served.process.returncode}")
             done.packed = sum(org.counters.packed_replies for org in sandbox.orgs)
             done.refreshes = sum(org.counters.refreshes - began[org.alias] for org in sandbox.orgs)
-            async with open_app(read_settings({"home": home}, {})) as judge:
+            async with open_app(read_settings(place.settings(home), {})) as judge:
                 await _judge(done, judge, sandbox.orgs)
     return done
 

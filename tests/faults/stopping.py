@@ -23,9 +23,12 @@ from orgserver.sandbox.server import Sandbox
 
 from .driving import CALL_SECONDS, Served, serving
 from .servers import LIMITS, Killed, _judge
+from .store_places import IN_FILE, StorePlace
 
 CALLERS = 6
 BOUND_SECONDS = 2.0
+SESSION_SECONDS = 5.0
+"""After which a server ends the session of who holds the store and says nothing."""
 ANSWERS = 8
 """How many the other server gives before the stopped one goes on."""
 LONGEST_SECONDS = 4.0
@@ -41,6 +44,8 @@ class Stopped(Killed):
     """Stops that fell while the stopped process held the lock."""
     slowest: float = 0.0
     """The slowest call of the other server, in seconds."""
+    bound: float = BOUND_SECONDS
+    """What it may be."""
     given: int = 0
     """Answers of the other server, of any kind."""
     busy: int = 0
@@ -48,7 +53,7 @@ class Stopped(Killed):
 
     @property
     def holds(self) -> bool:
-        return not self.wrong and self.slowest <= BOUND_SECONDS and len(self.answered) > self.stops
+        return not self.wrong and self.slowest <= self.bound and len(self.answered) > self.stops
 
     def __str__(self) -> str:
         return (
@@ -59,15 +64,17 @@ class Stopped(Killed):
         )
 
 
-async def stopped(stops: int, *, seed: int) -> Stopped:
+async def stopped(stops: int, *, seed: int, place: StorePlace = IN_FILE) -> Stopped:
     """Stop one of two servers so many times, and judge."""
-    done, chance = Stopped(seed), random.Random(seed)
+    bound = BOUND_SECONDS + (SESSION_SECONDS if place.server else 0)
+    done, chance = Stopped(seed, bound=bound), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         async with Sandbox.start(1) as sandbox:
-            async with open_app(read_settings({"home": home}, {})) as app:
+            async with open_app(read_settings(place.settings(home), {})) as app:
                 await register(app, sandbox)
-            async with serving(home, **LIMITS) as steady, serving(home, **LIMITS) as sibling:
+            limits = LIMITS | place.environment
+            async with serving(home, **limits) as steady, serving(home, **limits) as sibling:
                 end = asyncio.Event()
                 load = [
                     asyncio.create_task(_call_on(done, steady, f"S{n}", sibling.process.pid, end))
@@ -79,7 +86,7 @@ async def stopped(stops: int, *, seed: int) -> Stopped:
                     await _stop(done, sibling)
                 end.set()
                 await asyncio.gather(*load)
-            settings = {"home": home, "abandoned_seconds": 1, "heartbeat_seconds": 0.2}
+            settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
             async with open_app(read_settings(settings, {})) as judge:
                 await _judge(done, judge, sandbox.orgs[0])
     return done

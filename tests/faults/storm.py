@@ -16,6 +16,7 @@ from orgserver.model.orgs import OrgState
 from orgserver.sandbox.server import Sandbox
 
 from .driving import failed, serving
+from .store_places import IN_FILE, StorePlace
 
 DELAY_SECONDS = (0.0, 0.12)
 
@@ -42,7 +43,7 @@ class Storm:
         )
 
 
-async def storm(*, processes: int, callers: int, expiries: int, seed: int) -> Storm:
+async def storm(*, processes: int, callers: int, expiries: int, seed: int, place: StorePlace = IN_FILE) -> Storm:
     """Run it: rotation on, the token endpoint slow by a random time before and after its work."""
     chance = random.Random(seed)
     done = Storm(expiries)
@@ -51,9 +52,9 @@ async def storm(*, processes: int, callers: int, expiries: int, seed: int) -> St
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start(1))
             acme = sandbox.orgs[0]
-            async with open_app(read_settings({"home": home}, {})) as app:
+            async with open_app(read_settings(place.settings(home), {})) as app:
                 await register(app, sandbox)
-            servers = [await stack.enter_async_context(serving(home)) for _ in range(processes)]
+            servers = [await stack.enter_async_context(serving(home, **place.environment)) for _ in range(processes)]
             before = acme.counters.refreshes
             for _ in range(expiries):
                 acme.fault("delay", path=".*/token", seconds=chance.uniform(*DELAY_SECONDS), work=chance.random() < 0.5)
@@ -65,6 +66,6 @@ async def storm(*, processes: int, callers: int, expiries: int, seed: int) -> St
                 done.failures.update(error["code"] for error in map(failed, calls) if error)
             done.refreshes = acme.counters.refreshes - before
             done.reuses = acme.counters.reuses
-            async with open_app(read_settings({"home": home}, {})) as app:
+            async with open_app(read_settings(place.settings(home), {})) as app:
                 done.orgs_lost = sum(org.state is not OrgState.READY for org in await app.registry.all())
     return done

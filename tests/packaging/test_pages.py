@@ -6,7 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.faults.__main__ import runs
+from tests.faults.__main__ import anywhere
+from tests.faults.store_places import IN_FILE
 from tests.packaging.published import ROOT
 
 PAGES = ("CONTRIBUTING.md", "SECURITY.md", "packaging/README.md")
@@ -34,7 +35,7 @@ def test_the_fault_and_the_test_that_contributors_are_shown_are_there() -> None:
     (fault,) = re.findall(r"python -m tests\.faults (\w+)", page)
     (file, word) = re.findall(r"pytest -n 0 (\S+) -k (\w+)", page)[0]
 
-    assert fault in runs(1, quick=True, minutes=1, plain=False)
+    assert fault in anywhere(1, IN_FILE, quick=True, minutes=1, plain=False)
     assert word in (ROOT / file).read_text("utf-8")
 
 

@@ -36,6 +36,8 @@ _SETTINGS = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "25000",
 }
+_WRITE = {"idle_in_transaction_session_timeout": "5s"}
+"""A writer that falls silent holds up every other: it is stopped, or its machine. Its group runs again."""
 _SCAN = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 _READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _CACHED_STATEMENTS = 300
@@ -74,7 +76,7 @@ async def connect(address: ServerAddress, **settings: str) -> Any:
 
 def make_writer_engine(address: ServerAddress) -> Engine:
     """The writer's; for code within ``run_in_loop`` alone."""
-    return _make(address, poolclass=NullPool).sync_engine
+    return _make(address, _WRITE, poolclass=NullPool).sync_engine
 
 
 def make_scan_engine(address: ServerAddress) -> Engine:
