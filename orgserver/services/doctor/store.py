@@ -34,8 +34,7 @@ async def of_store(store: Store) -> list[Finding]:
     beside = store.database.beside
     left = await asyncio.to_thread(lambda: sorted(path.name for path in beside.parent.glob(f"{beside.name}.rescue-*")))
     return [
-        *(await _of_file(store.database.file, figures) if figures.journal_mode is not None else ()),
-        audit_log(figures),
+        *(await _of_file(store.database.file, figures) if figures.journal_mode is not None else [audit_log(figures)]),
         pending(figures),
         rescue(left),
         enrolments(figures.unfinished),
@@ -44,7 +43,7 @@ async def of_store(store: Store) -> list[Finding]:
 
 async def _of_file(file: Path, figures: Diagnostics) -> list[Finding]:
     size_of_file = await asyncio.to_thread(store_size, file, figures.events)
-    return [journal(str(figures.journal_mode)), integrity(figures.damage), size_of_file]
+    return [journal(str(figures.journal_mode)), integrity(figures.damage), audit_log(figures), size_of_file]
 
 
 def journal(mode: str) -> Finding:
