@@ -16,8 +16,8 @@ from sqlalchemy.pool import NullPool
 
 from orgserver.store.engines.address import ServerAddress, hosts
 
-ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What asyncpg raises of a server that refuses, is away or went away."""
+ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises of a server that refuses, is away or went away: the third where it is just about to go."""
 CONNECT_SECONDS = 5.0
 LOCK_TIMEOUT = "10s"
 _SETTINGS = {
