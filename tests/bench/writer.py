@@ -242,6 +242,9 @@ async def measure(folder: Path, entries: int, chained_entries: int, seconds: flo
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.writer", description=__doc__)
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--store", choices=("sqlite", "postgresql"), default="sqlite", help="on a server: appending alone"
+    )
     parser.add_argument("--entries", type=int, default=1_000_000, help="of the large store (default 1,000,000)")
     parser.add_argument("--chained", type=int, default=200_000, help="entries to verify (default 200,000)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load (default 3)")
@@ -250,6 +253,11 @@ def main() -> None:
         asyncio.run(work(options.worker, options.seconds))
         return
     with tempfile.TemporaryDirectory() as folder:
+        if options.store == "postgresql":
+            from tests.bench import server_writer  # which needs this module
+
+            asyncio.run(server_writer.measure(Path(folder), options.seconds))
+            return
         asyncio.run(measure(Path(folder), options.entries, options.chained, options.seconds))
 
 
