@@ -69,6 +69,27 @@ class StoreServer:
         server.start()
         return server
 
+    @classmethod
+    def make_standby(cls, folder: Path, first: StoreServer) -> StoreServer:
+        """Make a standby of another server in an empty folder, and start it; the other lets it in (``let_in``)."""
+        server = cls(folder, _free_port(), first.programs)
+        if server._user is not None:
+            os.chown(folder, pwd.getpwnam(server._user).pw_uid, -1)
+        where = f"host=127.0.0.1 port={first.port} user={USER}"
+        server._run("pg_basebackup", "-D", str(server._data), "-d", where, "-R", "--checkpoint=fast", "--no-sync")
+        server.start()
+        return server
+
+    def let_in(self, line: str) -> None:
+        """Add a line to what says who may connect."""
+        file = str(self._data / "pg_hba.conf")
+        self._run_program(["/bin/sh", "-c", 'printf %s "$1" >> "$2"', "-", line, file])
+        self.ask("postgres", "SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Let a standby take writes."""
+        self.ask("postgres", "SELECT pg_promote(true, 60)")
+
     @property
     def _data(self) -> Path:
         return self.folder / "data"

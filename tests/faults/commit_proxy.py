@@ -30,6 +30,8 @@ class CommitProxy:
         self.lost: Counter[str] = Counter()
         self.losses: tuple[Loss, ...] = LOSSES
         self.left = 0
+        self.closes = False
+        """With the next loss nobody gets through any more."""
         self.is_closed = False
         """Nobody gets through: connections are refused by closing them."""
         self._chance = chance
@@ -82,6 +84,7 @@ class CommitProxy:
         self.left -= 1
         loss = self._chance.choice(self.losses)
         self.lost[loss] += 1
+        self.is_closed = self.closes
         return loss
 
 

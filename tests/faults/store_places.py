@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.store_server import StoreServer
 
-_MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+"""Where a commit waits for no disk."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ IN_FILE = StorePlace()
 @asynccontextmanager
 async def own_server() -> AsyncIterator[StoreServer]:
     """A server that nobody else uses, so that it may be killed."""
-    memory = _MEMORY if _MEMORY.is_dir() else None
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orgserver-faults-", dir=memory))
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orgserver-faults-", dir=MEMORY))
     folder.chmod(0o755)
     server = await asyncio.to_thread(StoreServer.make, folder)
     try:

@@ -1,8 +1,24 @@
 """A COMMIT whose answer is lost is looked up: done once, whatever became of it, and answered as it came out."""
 
-import pytest
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
+from sqlalchemy import select
+
+from orgserver.app import App, open_app
+from orgserver.config import read_settings
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
+from orgserver.model.errors import StoreAway
+from orgserver.model.names import new_id
+from orgserver.store import tables
 from orgserver.store.engines.lost_commits import CommitMarks
+from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.transaction import Transaction
+from tests.faults.commit_proxy import CommitProxy, commit_proxy
 from tests.faults.lost_commits import lost_commits
 from tests.faults.store_places import StorePlace, url_of
 from tests.store_server import StoreServer
@@ -44,3 +60,71 @@ async def test_no_commit_lost_and_nothing_is_looked_up(place: StorePlace, monkey
 
     assert done.holds, str(done)
     assert not looks
+
+
+@asynccontextmanager
+async def cut_off_at_the_next_commit(place: StorePlace, home: Path) -> AsyncIterator[tuple[App, CommitProxy]]:
+    """A store whose next COMMIT is done, and after that its server is away."""
+    assert place.server is not None
+    assert place.url is not None
+    async with commit_proxy(place.server.port, seed=SEED, share=1.0) as proxy:
+        url = url_of(place.server, place.url.rpartition("/")[2], proxy.port)
+        async with open_app(read_settings({"home": home, "database_url": url}, {})) as app:
+            app.store.database.wait_as(Patience(seconds=0.4))
+            proxy.losses, proxy.closes, proxy.left = ("reply",), True, 1
+            yield app, proxy
+
+
+async def outcomes(app: App) -> list[Outcome | None]:
+    return [entry.outcome async for entry in app.audit_log.entries(EntryFilter())]
+
+
+@pytest.mark.timeout(60)
+async def test_an_intent_that_went_in_unheard_is_not_sent_on_record(place: StorePlace, tmp_path: Path) -> None:
+    async with cut_off_at_the_next_commit(place, tmp_path / "home") as (app, proxy):
+        one = Intent(new_id(), "local:test", "stdio", Action.CREATE, org="acme", object="Contact")
+        with pytest.raises(StoreAway):
+            await app.store.audit.begin(one, deadline=1 << 60, catalog_version=1)
+        began = time.monotonic()
+        with pytest.raises(StoreAway, match="cannot be written"):  # and who comes meanwhile hears at once
+            await app.store.audit.record(one, Completion(Outcome.SUCCEEDED))
+        assert time.monotonic() - began < 3.0
+
+        proxy.is_closed = False
+        async with asyncio.timeout(20):
+            while await app.store.database.write(_count_pending) or await outcomes(app) != [Outcome.NOT_SENT]:
+                await app.store.audit.beat()
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(60)
+async def test_an_outcome_that_went_in_unheard_is_there_once(place: StorePlace, tmp_path: Path) -> None:
+    async with cut_off_at_the_next_commit(place, tmp_path / "home") as (app, proxy):
+        proxy.left = 0
+        one = Intent(new_id(), "local:test", "stdio", Action.CREATE, org="acme", object="Contact")
+        await app.store.audit.begin(one, deadline=1 << 60, catalog_version=1)
+        proxy.left = 1
+        finishing = asyncio.create_task(app.store.audit.finish(one.id, Completion(Outcome.SUCCEEDED)))
+        while not proxy.is_closed:
+            await asyncio.sleep(0.01)
+        assert not finishing.done()  # nobody knows yet
+
+        proxy.is_closed = False
+        assert await finishing
+        assert await outcomes(app) == [Outcome.SUCCEEDED]
+
+
+@pytest.mark.timeout(60)
+async def test_a_process_ends_though_it_never_learns_whether_a_commit_was_made(
+    place: StorePlace, tmp_path: Path
+) -> None:
+    async with cut_off_at_the_next_commit(place, tmp_path / "home") as (app, _):
+        one = Intent(new_id(), "local:test", "stdio", Action.CREATE, org="acme", object="Contact")
+        with pytest.raises(StoreAway):
+            await app.store.audit.begin(one, deadline=1 << 60, catalog_version=1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 10.0
+
+
+def _count_pending(tx: Transaction) -> int:
+    return len(tx.connection.execute(select(tables.audit_pending.c.entry_id)).all())

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreAway
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import AuditLogReader
+from tests.faults.standby import replicated_server
 from tests.faults.store_places import own_server, url_of
-from tests.store_server import StoreServer
+from tests.store_server import USER, StoreServer
 
 FAR = 1 << 60
 SOON = 20.0
@@ -138,6 +140,36 @@ async def test_a_store_that_was_put_in_place_whole_is_gone_on_with(
 
     await finish(app, await begin_when_it_is_back(app))
     await check_record(app, 2)
+
+
+@pytest.mark.timeout(120)
+async def test_a_standby_that_had_every_commit_takes_over_and_nothing_is_lost_or_there_twice(tmp_path: Path) -> None:
+    async with (
+        replicated_server() as (first, standby),
+        failing_over(first, standby, tmp_path) as app,
+    ):
+        done = [await begin(app) for _ in range(3)]
+        assert await finish(app, done[0])
+        await asyncio.to_thread(first.kill)
+
+        assert not await finish(app, done[1])
+        with pytest.raises(StoreAway, match="nothing was sent"):  # the standby takes no writes yet
+            await begin(app)
+
+        await asyncio.to_thread(standby.promote)
+        await finish(app, await begin_when_it_is_back(app))
+        await finish(app, done[2])
+        await check_record(app, 4)
+
+
+@asynccontextmanager
+async def failing_over(first: StoreServer, standby: StoreServer, folder: Path) -> AsyncIterator[App]:
+    """A store whose address names both."""
+    name = await asyncio.to_thread(first.database)
+    hosts = f"host=127.0.0.1:{first.port}&host=127.0.0.1:{standby.port}"
+    settings = {"home": folder / "home", "database_url": f"postgresql+asyncpg://{USER}@/{name}?{hosts}"}
+    async with open_app(read_settings(settings, {})) as app:
+        yield app
 
 
 def copy_aside(server: StoreServer, database: str) -> str:
