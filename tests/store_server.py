@@ -64,7 +64,7 @@ class StoreServer:
         if server._user is not None:
             os.chown(folder, pwd.getpwnam(server._user).pw_uid, -1)
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-        server._run("initdb", "-D", str(server._data), "-U", USER, *options)
+        server.run("initdb", "-D", str(server._data), "-U", USER, *options)
         server._run_program(["/bin/sh", "-c", 'printf %s "$1" > "$2"', "-", _ACCESS, str(server._data / "pg_hba.conf")])
         server.start()
         return server
@@ -76,7 +76,7 @@ class StoreServer:
         if server._user is not None:
             os.chown(folder, pwd.getpwnam(server._user).pw_uid, -1)
         where = f"host=127.0.0.1 port={first.port} user={USER}"
-        server._run("pg_basebackup", "-D", str(server._data), "-d", where, "-R", "--checkpoint=fast", "--no-sync")
+        server.run("pg_basebackup", "-D", str(server._data), "-d", where, "-R", "--checkpoint=fast", "--no-sync")
         server.start()
         return server
 
@@ -154,7 +154,8 @@ class StoreServer:
             time.sleep(0.01)
         self.pid = None
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of its programs to its end; RuntimeError with what it printed if it fails."""
         self._run_program([str(self.programs / "bin" / program), *arguments])
 
     def _run_program(self, command: list[str]) -> None:

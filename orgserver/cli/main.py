@@ -55,6 +55,7 @@ _COMMANDS = {
     "audit": ("orgserver.cli.audit.commands", "Read, export and verify the audit log."),
     "backup": ("orgserver.cli.store.backup", "Copy the store while servers use it."),
     "restore": ("orgserver.cli.store.backup", "Put a backup in as the store."),
+    "store": ("orgserver.cli.store.copy", "Move the store to another database."),
     "rotate-key": ("orgserver.cli.store.rotate_key", "Give the store a new master key, while servers run."),
     "doctor": ("orgserver.cli.store.doctor", "Check everything a support person would ask for."),
     "migrate": ("orgserver.cli.store.migrate", "Bring the store to the newest schema."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from orgserver.config import Settings
 from orgserver.model.orgs import Org
 from orgserver.store.backup import copy
 from orgserver.store.backup.copy import StoreCopy
+from orgserver.store.engines.address import FileAddress, ServerAddress, StoreAddress
+from orgserver.store.location import find_address
 from orgserver.vault.sources import open_vault
 
 
@@ -25,11 +28,10 @@ def backup(file: Path, as_json: bool) -> None:
     It holds neither the master key, which it does not open without, nor any access token. Whoever opens it as a store
     sends no refresh token until told to: the original may have used it since.
     """
-    target, settings = file.absolute(), settings_of()
-    _ = settings.database_file  # a server's databases are copied by its own tools
+    target = file.absolute()
 
     async def act() -> StoreCopy:
-        async with app_of(settings) as app:
+        async with app_of(settings_of()) as app:
             return await copy.backup(app.store, target, operator())
 
     copied = run(act())
@@ -44,35 +46,51 @@ def backup(file: Path, as_json: bool) -> None:
     _fail_if_broken(copied)
 
 
-@click.command(epilog="Example: orgserver restore /backups/orgserver-2026-11-24.db")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(epilog="Examples:\n\n  orgserver restore /backups/orgserver-2026-11-24.db\n\n  orgserver restore --mark")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--mark", is_flag=True, help="No FILE: the database was put back by other means, such as pg_restore.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def restore(file: Path, as_json: bool) -> None:
-    """Put a backup in as the store of ORGSERVER_HOME, where there is none. The backup stays as it is.
+def restore(file: Path | None, mark: bool, as_json: bool) -> None:
+    """Put a backup in as the store, where there is none: in ORGSERVER_HOME, or in an empty database of a server.
 
-    No refresh token in it is sent until you say so, for the original store may have used it since.
+    The backup stays as it is. No refresh token in it is sent until you say so, for the original store may have used it
+    since. With --mark the same is done to a store that the server's own tools, or a copy of its files, have put back:
+    before its first start.
     """
+    if mark == (file is not None):
+        raise click.UsageError("name the FILE of a backup, or give --mark for a store that was put back already")
     settings = settings_of()
-    source = file.absolute()
+    address, source = find_address(settings), file.absolute() if file is not None else None
 
     async def act() -> tuple[StoreCopy, list[Org]]:
-        copied = await copy.restore(
-            source, settings.database_file, lambda: open_vault(settings, create=False), operator()
-        )
+        copied = await _put_in(source, address, settings)
         async with app_of(settings) as app:
             return copied, await app.registry.all()
 
     copied, orgs = run(act())
     if as_json:
         facts = [{"alias": org.alias, "state": org.visible_state.value, "held": org.refresh_suspended} for org in orgs]
-        print_json({"file": str(source), "store": str(copied.path)} | _facts_of(copied) | {"orgs": facts})
+        origin = str(source) if source is not None else None
+        print_json({"file": origin, "store": str(address)} | _facts_of(copied) | {"orgs": facts})
     else:
-        _tell_restored(copied, orgs, file, settings)
+        origin = f"from {safe(file)}" if file is not None else "marked as a copy"
+        click.echo(f"{safe(address)}: {_counted(copied)}, as of {_time(copied)}, {origin}")
+        _tell_suspended(orgs)
     _fail_if_broken(copied)
 
 
-def _tell_restored(copied: StoreCopy, orgs: list[Org], file: Path, settings: Settings) -> None:
-    click.echo(f"{safe(settings.database_file)}: {_counted(copied)}, as of {_time(copied)}, from {safe(file)}")
+async def _put_in(file: Path | None, address: StoreAddress, settings: Settings) -> StoreCopy:
+    opening = partial(open_vault, settings, create=False)
+    if file is not None and isinstance(address, FileAddress):
+        return await copy.restore(file, address.file, opening, operator())
+    from orgserver.store.backup import to_server  # noqa: PLC0415  # seldom
+
+    if file is not None and isinstance(address, ServerAddress):
+        return await to_server.restore(file, address, opening, operator())
+    return await to_server.mark(address, opening, operator())
+
+
+def _tell_suspended(orgs: list[Org]) -> None:
     suspended = [org for org in orgs if org.refresh_suspended]
     if not suspended:
         return

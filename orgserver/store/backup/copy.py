@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, create_engine, delete, func, select, text, update
+from sqlalchemy import URL, Connection, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -31,15 +32,13 @@ from orgserver.store.audit.verification import Verification
 from orgserver.store.backup import staging
 from orgserver.store.backup.source import BackupSource, refuse_damaged, take_file
 from orgserver.store.backup.staging import BESIDE
-from orgserver.store.people.tables import claim_members
+from orgserver.store.backup.strip import strip
+from orgserver.store.database import Database
+from orgserver.store.engines.address import FileAddress
 from orgserver.store.processes.locks import PATIENCE, hold_lock, hold_lock_if_free
 from orgserver.store.session import Store, open_store
-from orgserver.store.signin import tables as signin_tables
 from orgserver.store.transaction import to_datetime
 from orgserver.vault.ring import Vault
-
-_SIGNED_IN = (signin_tables.requests, signin_tables.tokens, signin_tables.sessions, claim_members)
-"""What people are signed in with, and groups that last as long: a copy that is put in revives nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class StoreCopy:
     """A copy that was made or put in, and how much is in it."""
 
     path: Path
+    """Of a store on a server, what lies beside it."""
     made_at: datetime
     orgs: int
     events: int
@@ -57,7 +57,7 @@ class StoreCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Contents:
+class Contents:
     """What is in a copy, as a check counted it."""
 
     orgs: int
@@ -74,10 +74,10 @@ async def backup(store: Store, target: Path, caller: Caller) -> StoreCopy:
     The audit entry is written when the copy is whole and has no name yet: no copy without its entry, at most an entry
     whose copy was lost in a crash between the two.
     """
-    _refuse_target(store.database.file, target)
+    _refuse_target(store.database.beside, target)
     made_at = store.database.clock()
     with staging.make_files(target) as (raw, whole):
-        left_out = await staging.run_to_end(_copy, store.database.file, raw, whole, made_at)
+        left_out = await _take(store.database, raw, whole, made_at)
         contents = await _check_copy(whole, store)
         intent = Intent(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
         await store.audit.record(intent, Completion(Outcome.SUCCEEDED, row_count=contents.orgs))
@@ -97,13 +97,21 @@ def _refuse_target(database: Path, target: Path) -> None:
         raise staging.name_is_taken(target)
 
 
+async def _take(database: Database, raw: Path, whole: Path, made_at: int) -> tuple[str, ...]:
+    if isinstance(database.address, FileAddress):
+        return await staging.run_to_end(_copy, database.file, raw, whole, made_at)
+    from orgserver.store.backup.from_server import copy_rows  # noqa: PLC0415  # nothing of it for a SQLite file
+
+    return await staging.wait_for_end(database.scan(partial(copy_rows, database.address, raw, whole, made_at)))
+
+
 def _copy(database: Path, raw: Path, whole: Path, made_at: int) -> tuple[str, ...]:
     """Copy, strip, mark and pack; the names of the unfinished enrolments that were left out."""
     with staging.explain_errors(f"the backup could not be written to {whole.parent}"):
         with closing(sqlite3.connect(raw)) as staging_file:
             _take_live(database, staging_file)
         with staging.open_private(raw) as connection:
-            left_out = _strip(connection, made_at)
+            left_out = strip(connection, made_at)
             connection.execute(text("VACUUM INTO :file"), {"file": str(whole)})  # nothing of what was deleted remains
     return left_out
 
@@ -139,28 +147,15 @@ def _take_all(database: Path, copy: sqlite3.Connection, locking: str) -> None:
         source.backup(copy)
 
 
-def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
-    """Take out what must not be used twice, and mark the copy."""
-    pending = select(tables.enrolments.c.row_id)
-    orgs = select(tables.orgs.c.row_id)
-    left_out = connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias)).scalars().all()
-    owner = tables.data_keys.c.owner
-    connection.execute(delete(tables.data_keys).where(owner.in_(pending), owner.not_in(orgs)))
-    for table in (tables.enrolments, tables.access_tokens, tables.leases, tables.processes, *_SIGNED_IN):
-        connection.execute(delete(table))
-    connection.execute(update(tables.store).values(copied_at=made_at))
-    return tuple(left_out)
-
-
-async def _check_copy(file: Path, store: Store) -> _Contents:
+async def _check_copy(file: Path, store: Store) -> Contents:
     """Check a closed copy of the open store as a file of its own."""
     engine = create_engine(URL.create("sqlite+pysqlite", database=str(file)), poolclass=NullPool)
 
-    def check() -> _Contents:
+    def check() -> Contents:
         with engine.connect() as connection:
             with connection.begin():
                 refuse_damaged(connection, "the copy")
-            return _read_contents(connection, store)
+            return read_contents(connection, store)
 
     try:
         return await staging.run_to_end(check)
@@ -180,7 +175,7 @@ async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], cal
     """
     with _place(target) as staging_file:
         source = await staging.run_to_end(take_file, file, staging_file)
-        contents = await _open_once(staging_file, open_vault, source, caller)
+        _, contents = await open_once(staging_file, open_vault, source, caller)
         size = await staging.run_to_end(staging.publish_copy, staging_file, target)
     made_at = to_datetime(source.made_at)
     return StoreCopy(target, made_at, contents.orgs, contents.events, size, (), contents.chain_problem)
@@ -214,9 +209,9 @@ def _refuse_occupied(target: Path) -> None:
             raise StoreError(f"{leftover} is left over from another store", hint="move it to where its store is now")
 
 
-async def _open_once(
+async def open_once(
     staging_file: Path, open_vault: Callable[[], Vault], source: BackupSource, caller: Caller
-) -> _Contents:
+) -> tuple[Store, Contents]:
     """Open the copy once: that proves the key, brings it to our schema, and holds its refresh tokens back.
 
     A copy that was made by other means becomes one of ours first.
@@ -224,9 +219,9 @@ async def _open_once(
     store = await open_store(staging_file, lambda _create: open_vault(), caller=caller)
     try:
         if not source.is_marked:
-            await store.database.write(lambda tx: _strip(tx.connection, source.made_at))
+            await store.database.write(lambda tx: strip(tx.connection, source.made_at))
             await store.hold_copied(caller)
-        return await store.database.scan(lambda connection: _read_contents(connection, store))
+        return store, await store.database.scan(lambda connection: read_contents(connection, store))
     finally:
         await store.close()
 
@@ -234,11 +229,11 @@ async def _open_once(
 # -- both
 
 
-def _read_contents(connection: Connection, store: Store) -> _Contents:
+def read_contents(connection: Connection, store: Store) -> Contents:
     """Check the whole audit chain, with its sealed head, and count."""
     anchors = Anchors(store.audit.signer.verifier)
     state = Verification(store.id, store.audit.mac, store.audit.open_head, anchors)
     state.run(connection)
     with connection.begin():
         orgs = connection.execute(select(func.count()).select_from(tables.orgs)).scalar_one()
-    return _Contents(orgs, state.sequence, state.problem)
+    return Contents(orgs, state.sequence, state.problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,7 +84,12 @@ def name_is_taken(target: Path) -> StoreError:
 
 async def run_to_end(step: Callable[..., T], *arguments: Any) -> T:
     """Run a step that blocks; waited for even when the command is interrupted, so that nothing writes after the end."""
-    task = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
+    return await wait_for_end(asyncio.to_thread(step, *arguments))
+
+
+async def wait_for_end(step: Coroutine[Any, Any, T]) -> T:
+    """The same of a step that runs in a thread by itself."""
+    task = asyncio.ensure_future(step)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store.engines import schema
 from orgserver.store.engines.address import ServerAddress
 from orgserver.store.engines.schema import needs_upgrade
 from orgserver.store.engines.server_connections import (
@@ -24,13 +25,14 @@ OLDEST_SERVER = 14
 _OURS = frozenset({"alembic_version", "store", "audit_head"})
 """Tables that every store of ours has, of whatever schema."""
 _ABOUT_SESSION = "SELECT current_setting('lock_timeout'), pg_backend_pid(), current_setting('server_encoding')"
-_TABLES = """
+TABLES = """
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
     AND NOT EXISTS (
         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
     )
 """
+"""The tables of a database, but for those of extensions."""
 _SCHEMA = "SELECT version_num FROM public.alembic_version"
 _TAKE = "SELECT pg_advisory_lock($1)"
 _IS_HELD = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
@@ -61,7 +63,9 @@ async def check(address: ServerAddress, *, migrate: bool) -> bool:
 
 async def schema_in(session: Any, name: str) -> str | None:
     """The schema of a session's database, None of one that is empty; StoreError for another program's."""
-    tables = {str(row[0]) for row in await session.fetch(_TABLES)}
+    tables = {str(row[0]) for row in await session.fetch(TABLES)}
+    if schema.HEAD_OF_MOVED in tables:
+        raise schema.moved_away(name, await session.fetchval(schema.MOVED_TO))
     version = await session.fetchval(_SCHEMA) if _is_ours(tables, name) else None
     return _schema(version, tables, name)
 
@@ -109,6 +113,7 @@ def _explain(error: BaseException, address: ServerAddress) -> StoreError:
 
 def _is_ours(tables: set[str], name: str) -> bool:
     """Whether tables are those of a store; False where there are none; StoreError for another program's."""
+    schema.refuse_unfinished(tables, name)
     if not tables or tables >= _OURS:
         return bool(tables)
     if "alembic_version" in tables and tables & _OURS > {"alembic_version"}:
@@ -150,7 +155,7 @@ def upgrade(address: ServerAddress) -> None:
 
 
 def _needs_upgrade(connection: Connection, name: str) -> bool:
-    tables = set(connection.execute(text(_TABLES)).scalars())
+    tables = set(connection.execute(text(TABLES)).scalars())
     version = connection.execute(text(_SCHEMA)).scalar() if _is_ours(tables, name) else None
     connection.rollback()
     return needs_upgrade(_schema(version, tables, name), name, migrate=True)

@@ -29,7 +29,7 @@ _REASONS = {
     "42501": ("does not let this user do it", "make the database's owner the user of ORGSERVER_DATABASE_URL"),
     _DISK_FULL: ("has no disk space left", "free some there"),
     "53300": ("has no connection left for us", "raise its max_connections, or run fewer servers; each takes up to 8"),
-    "42P01": ("lacks a table of ours", "restore the database from a backup"),
+    "42P01": ("lacks a table of ours", "restart: it tells where the store was moved; else restore a backup"),
 }
 _AWAY = "check that it runs and can be reached from here; nothing was lost, and calls go on when it is back"
 

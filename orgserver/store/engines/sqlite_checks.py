@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store.engines import schema
 from orgserver.store.engines.schema import needs_upgrade
 from orgserver.store.files import APPLICATION_ID, SCHEMA, checking_briefly
 
@@ -36,6 +37,9 @@ def _schema_of(connection: Connection, file: Path) -> str | None:
     tables = set(connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
     if not tables:
         return None
+    schema.refuse_unfinished(tables, str(file))
+    if schema.HEAD_OF_MOVED in tables:
+        raise schema.moved_away(str(file), connection.execute(text(schema.MOVED_TO)).scalar())
     application = connection.execute(text("PRAGMA application_id")).scalar_one()
     if application != APPLICATION_ID or "alembic_version" not in tables:
         raise StoreError(

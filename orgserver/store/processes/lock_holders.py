@@ -96,6 +96,22 @@ def holder_in_sqlite(file: Path) -> Holder | None:
     return None if pid is None or pid == os.getpid() else Holder(pid, is_stopped(pid))
 
 
+def find_users_in_sqlite(file: Path, locks: Path = _LOCKS) -> list[int]:
+    """Who has a database open, whether or not they write: each has a lock on it for as long; where the kernel tells."""
+    try:
+        lines = locks.read_text("ascii", "replace").splitlines()
+        numbers = {str(each.stat().st_ino) for each in (file, file.with_name(f"{file.name}-shm")) if each.exists()}
+    except OSError:
+        return []
+    users = set()
+    for line in lines:
+        words = line.split()
+        is_lock = len(words) >= 8 and words[1] == "POSIX" and words[4].isdigit()  # noqa: PLR2004
+        if is_lock and words[5].rpartition(":")[2] in numbers:
+            users.add(int(words[4]))
+    return sorted(users - {0, os.getpid()})
+
+
 def busy_in_sqlite(error: DBAPIError, file: Path) -> StoreBusy | None:
     """What is said when a statement failed because somebody else has the database locked; None for other reasons."""
     reason = error.orig

@@ -9,14 +9,14 @@ import msgspec
 from orgserver.model.audit import Completion, Intent
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def storable(text: str) -> str:
     """A text as a column holds it."""
     if text.isascii() and "\0" not in text:
         return text
-    return _UNSTORABLE.sub(_REPLACEMENT, text)
+    return _UNSTORABLE.sub(REPLACEMENT, text)
 
 
 def storable_intent(intent: Intent) -> Intent:
