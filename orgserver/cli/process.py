@@ -123,8 +123,16 @@ def _own_key(settings: Settings) -> dict[str, Any]:
 
 
 def has_store(settings: Settings) -> bool:
-    """Whether there is a store, in whatever state; on a server there may always be one."""
-    return settings.is_on_server or os.path.lexists(settings.database_file)
+    """Whether there is a store, in whatever state."""
+    if not settings.is_on_server:
+        return os.path.lexists(settings.database_file)
+    from orgserver.store.engines.open_engine import require_driver  # noqa: PLC0415  # the store's imports
+    from orgserver.store.location import find_server  # noqa: PLC0415  # as above
+
+    require_driver()
+    from orgserver.store.server_facts import has_tables  # noqa: PLC0415  # needs the driver
+
+    return has_tables(find_server(settings))
 
 
 def operator() -> Caller:

@@ -22,8 +22,11 @@ _FORM = "give postgresql+asyncpg://USER@HOST:PORT/DATABASE"
 
 def find_address(settings: Settings) -> StoreAddress:
     """The file, or the database of a server; ConfigError where a URL names neither."""
-    if not settings.is_on_server:
-        return FileAddress(settings.database_file)
+    return find_server(settings) if settings.is_on_server else FileAddress(settings.database_file)
+
+
+def find_server(settings: Settings) -> ServerAddress:
+    """The database of a server; as above."""
     url = _read(settings.database_url or "")
     try:
         places = hosts(url)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from orgserver.model.errors import StoreError
 from orgserver.store.engines.address import ServerAddress
 from orgserver.store.engines.server_checks import schema_in
 from orgserver.store.engines.server_connections import ERRORS, connect
@@ -57,3 +60,22 @@ async def read_facts(address: ServerAddress) -> ServerFacts:
     return ServerFacts(
         version.split()[0], is_encrypted, fsync and full_pages, checksums, has_standby, size, ahead, schema
     )
+
+
+def has_tables(address: ServerAddress) -> bool:
+    """Whether there may be a store: not in an empty database. Blocks, also where a loop runs."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(_has_tables(address))).result()
+
+
+async def _has_tables(address: ServerAddress) -> bool:
+    try:
+        session = await connect(address)
+    except (*ERRORS, StoreError):
+        return True  # whoever opens it says what is wrong
+    try:
+        return await schema_in(session, str(address)) is not None
+    except (*ERRORS, StoreError):
+        return True
+    finally:
+        await end_session(session)

@@ -150,7 +150,9 @@ def public_key(as_json: bool) -> None:
     async def act() -> str:
         settings = settings_of()
         if not has_store(settings):
-            raise StoreError(f"there is no store at {settings.database_file} yet, and so no key")
+            from orgserver.store.location import find_address  # noqa: PLC0415  # the store's imports
+
+            raise StoreError(f"there is no store at {find_address(settings)} yet, and so no key")
         async with app_of(settings) as app:
             return app.audit_log.public_key
 

@@ -31,7 +31,9 @@ def ship(to: str | None, as_json: bool) -> None:
     async def act() -> tuple[Shipment, str]:
         settings = settings_of()
         if not has_store(settings):
-            raise StoreError(f"there is no store at {settings.database_file} yet, and so nothing to ship")
+            from orgserver.store.location import find_address  # noqa: PLC0415  # the store's imports
+
+            raise StoreError(f"there is no store at {find_address(settings)} yet, and so nothing to ship")
         async with app_of(settings) as app:
             shipper = app.shipper(to)
             return await shipper.ship(operator()), shipper.target

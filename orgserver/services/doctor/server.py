@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from orgserver.config import Settings
 from orgserver.services.doctor.machine import Finding, size
-from orgserver.store.engines.address import ServerAddress
 from orgserver.store.files import OLDER_SCHEMAS, SCHEMA
-from orgserver.store.location import find_address
+from orgserver.store.location import find_server
 
 _MUCH_AHEAD_US = 1_000_000
 
@@ -15,9 +14,7 @@ async def of_server(settings: Settings) -> list[Finding]:
     """Whether the server can be used, and keeps what it says it has; StoreError or ConfigError where it cannot."""
     from orgserver.store.engines.open_engine import require_driver  # noqa: PLC0415  # the store's imports
 
-    address = find_address(settings)
-    if not isinstance(address, ServerAddress):
-        return []
+    address = find_server(settings)
     require_driver()
     from orgserver.store.server_facts import read_facts  # noqa: PLC0415  # needs asyncpg
 

@@ -19,6 +19,8 @@ from orgserver.store.engines.address import ServerAddress, hosts
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises of a server that refuses, is away or went away: the third where it is just about to go."""
 CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 65.0
+"""For an answer, where the server's own end of a statement does not arrive: the line may be cut without a sign."""
 LOCK_TIMEOUT = "10s"
 _SETTINGS = {
     "application_name": "orgserver",
@@ -47,7 +49,7 @@ class ReadOnlyServer(ConnectionError):
     """No host of an address takes writes."""
 
 
-async def connect(address: ServerAddress, **settings: str) -> Any:
+async def connect(address: ServerAddress, *, command_seconds: float | None = COMMAND_SECONDS, **settings: str) -> Any:
     """Connect with asyncpg itself; asyncpg's errors, or OSError, where that fails.
 
     What it would take from the environment or the home of its user is given, so that it looks for none of it.
@@ -66,6 +68,7 @@ async def connect(address: ServerAddress, **settings: str) -> Any:
         krbsrvname="postgres",
         gsslib="gssapi",
         timeout=CONNECT_SECONDS,
+        command_timeout=command_seconds,
         server_settings=_SETTINGS | settings,
     )
     try:
@@ -115,7 +118,7 @@ def _make(address: ServerAddress, settings: dict[str, str] | None = None, **opti
 
 
 async def _create(address: ServerAddress, settings: dict[str, str], **_: object) -> Any:
-    return await connect(address, **settings)
+    return await connect(address, command_seconds=None if settings else COMMAND_SECONDS, **settings)
 
 
 def lock_key(name: str) -> int:

@@ -142,7 +142,7 @@ class ServerEngine:
                 raise self.explain(error, is_writing=False) from error
             try:
                 yield connection
-            except DBAPIError as error:
+            except (DBAPIError, TimeoutError) as error:
                 raise self.explain(error, is_writing=False) from error
 
     async def scan(self, work: Callable[[Connection], T]) -> T:

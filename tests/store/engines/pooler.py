@@ -65,6 +65,23 @@ async def before(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@asynccontextmanager
+async def refusing_parameters() -> AsyncIterator[int]:
+    """As PgBouncer without ``ignore_startup_parameters``: the port of one that refuses what it does not know."""
+    fields = b"SFATAL\0C08P01\0Munsupported startup parameter: lock_timeout\0\0"
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4_096)
+        writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rewrite: Rewrite) -> None:
     with suppress(OSError):
         while data := await reader.read(65_536):

@@ -11,10 +11,12 @@ import pytest
 
 from orgserver.model.errors import StoreError
 from orgserver.sandbox.tls import certificates
+from orgserver.store import server_facts
 from orgserver.store.database import Database
+from orgserver.store.engines import open_engine, server_checks
 from orgserver.store.engines.address import ServerAddress
 from orgserver.tls import build_tls_context
-from tests.store.engines.pooler import before, drop_parameters, invent_key
+from tests.store.engines.pooler import before, drop_parameters, invent_key, refusing_parameters
 from tests.store_server import PASSWORD_USER, StoreServer
 
 PASSWORD = "canary-p@ss"
@@ -119,6 +121,8 @@ async def test_a_wrong_password_is_refused_and_the_right_one_asked_for_again(
 async def test_a_pooler_that_keeps_no_session_is_refused(store_server: StoreServer, address: ServerAddress) -> None:
     async with before(store_server.port, startup=drop_parameters, answers=invent_key) as port:
         assert "behind a pooler that does not keep a session" in await refusal(at(address, port=port))
+    async with refusing_parameters() as port:
+        assert "behind a pooler" in await refusal(at(address, port=port))
     async with before(store_server.port, answers=invent_key) as port:  # in session mode
         await opens(at(address, port=port))
 
@@ -135,3 +139,34 @@ async def test_a_way_without_tls_or_to_an_unknown_certificate_is_not_gone(
     async with before(store_server.port, tls=tls) as port:
         assert "the certificate of the store's server" in await refusal(at(strange, port=port))
         await opens(at(trusting, port=port))
+
+
+async def test_a_pool_that_changes_the_session_between_two_statements_keeps_none() -> None:
+    class Pool:
+        """Each question is another session's."""
+
+        def get_server_pid(self) -> int:
+            return 7
+
+        async def fetchval(self, sql: str, *_: object) -> object:
+            return None if "pg_locks" in sql else ""
+
+    assert not await server_checks._keeps_session(Pool())
+
+
+async def test_without_the_driver_it_is_named(address: ServerAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_engine, "find_spec", lambda _name: None)
+
+    with pytest.raises(StoreError, match="needs asyncpg") as raised:
+        await Database.open(address)
+
+    assert raised.value.hint == "pip install 'orgserver[postgres]'"
+
+
+def test_a_database_without_tables_is_no_store_yet(
+    address: ServerAddress, empty_database: str, store_server: StoreServer
+) -> None:
+    assert server_facts.has_tables(address)
+    assert not server_facts.has_tables(at(address, database=empty_database))
+    assert server_facts.has_tables(at(address, database="nowhere"))  # opening it says why not
+    assert store_server.ask(empty_database, _TABLES) == []
