@@ -25,9 +25,9 @@ def test_it_is_the_form_that_is_read() -> None:
     assert FILE.read_text("utf-8") == documents.schema(), "python -m tests.snapshots writes it anew"
 
 
-def test_it_takes_what_the_readme_shows() -> None:
-    readme = (DOCS.parent / "README.md").read_text("utf-8")
-    text = readme.partition("```yaml\n# fleet.yaml")[2].partition("```")[0]
+def test_it_takes_what_the_page_shows() -> None:
+    page = (DOCS / "fleets.md").read_text("utf-8")
+    text = page.partition("```yaml\n# fleet.yaml")[2].partition("```")[0]
     JUDGE.validate(yaml.safe_load(text))
     files = convert("fleet.yaml", [(read(text.encode(), "fleet.yaml"), Path())])
     assert (set(files.orgs), set(files.groups), set(files.principals)) == ({"acme"}, {"emea"}, {"ada"})
