@@ -34,6 +34,7 @@ from orgserver.store.orgs.rewrapping import WrappedKeys
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.readiness import CANARY, canary_context
+from orgserver.store.sql.statements import SQLITE
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
@@ -205,6 +206,8 @@ def _read_row(tx: Transaction) -> object:
     try:
         return tx.connection.execute(select(tables.store.c.id)).first()
     except DBAPIError as error:
+        if tx.connection.dialect.name != SQLITE:
+            raise  # a server may be away, too, and its words are not for people
         raise StoreError(f"the store is damaged: {error.orig}", hint="restore it from a backup") from None
 
 

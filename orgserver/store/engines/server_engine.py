@@ -139,11 +139,11 @@ class ServerEngine:
             except OSError as error:
                 raise self.explain(error, is_writing=False) from None
             except DBAPIError as error:
-                raise self.explain(error, is_writing=False) from error
+                raise self.explain(error, is_writing=False) from None
             try:
                 yield connection
             except (DBAPIError, TimeoutError) as error:
-                raise self.explain(error, is_writing=False) from error
+                raise self.explain(error, is_writing=False) from None
 
     async def scan(self, work: Callable[[Connection], T]) -> T:
         """Run long reading in a thread with an event loop, over a connection whose transactions the work begins."""
@@ -154,11 +154,11 @@ class ServerEngine:
         try:
             connection = engine.connect()
         except (DBAPIError, OSError) as error:
-            raise self.explain(error, is_writing=False) from error
+            raise self.explain(error, is_writing=False) from None
         try:
             return work(connection)
         except DBAPIError as error:
-            raise self.explain(error, is_writing=False) from error
+            raise self.explain(error, is_writing=False) from None
         finally:
             connection.close()
 

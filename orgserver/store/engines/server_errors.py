@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 
 from sqlalchemy.exc import DBAPIError
@@ -87,8 +88,10 @@ def _explain_loss(error: BaseException, server: str) -> StoreError:
 
 def _cause(reason: object) -> str:
     """Why, where the system says it: its words hold no values."""
-    words = reason.strerror if isinstance(reason, OSError) else None
-    return f": {words.lower()}" if words and "(" not in words else ""
+    if not isinstance(reason, OSError) or reason.errno is None:
+        return ""
+    words = os.strerror(reason.errno) if reason.errno > 0 else reason.strerror  # the latter of names
+    return f": {words.lower()}" if words else ""
 
 
 def _place(error: BaseException) -> str:
