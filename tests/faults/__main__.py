@@ -19,6 +19,8 @@ from .hostile_http import attack_process
 from .kills import kills
 from .lost_commits import lost_commits
 from .many import many
+from .moving import POINTS as STEPS
+from .moving import RANDOM, moving
 from .powercut import powercuts
 from .server_kills import server_kills
 from .servers import servers
@@ -55,6 +57,7 @@ def on_server(seed: int, place: StorePlace, *, quick: bool) -> dict[str, Callabl
     return {
         "commits": lambda: lost_commits(*((12, 12) if quick else (100, 100)), seed=seed, place=place),
         "struck": lambda: server_kills(10 if quick else 125, seed=seed, place=place),
+        "moving": lambda: moving(STEPS if quick else (*STEPS, *STEPS, *[RANDOM] * 30), seed=seed, place=place),
     }
 
 
@@ -76,7 +79,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck; all when none is named",
+        help="storm, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, moving; all when none is named",
     )
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where the stores lie")
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")

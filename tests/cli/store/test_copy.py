@@ -8,7 +8,7 @@ import pytest
 
 from orgserver.sandbox.org import SandboxOrg
 from tests.cli.shells import Shell
-from tests.store_server import StoreServer
+from tests.store_server import PASSWORD_USER, StoreServer
 
 
 @pytest.fixture
@@ -87,3 +87,32 @@ async def test_a_store_on_a_server_is_backed_up_and_restored_by_our_file_and_by_
     assert in_file.json["orgs"] == [{"alias": "acme", "state": "in_doubt", "held": True}]
     assert [org["state"] for org in orgs] == ["ready", "in_doubt", "in_doubt"]
     assert verified == [0, 0, 0]
+
+
+async def test_the_targets_password_comes_from_a_file_or_a_program_and_is_shown_nowhere(
+    shell: Shell, acme: SandboxOrg, store_server: StoreServer, databases: list[str], secrets: set[str]
+) -> None:
+    password = "canary p@ss/w?rd"
+    secrets.add(password)
+    for statement in (
+        f"DO $$ BEGIN CREATE ROLE {PASSWORD_USER} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        f"ALTER ROLE {PASSWORD_USER} PASSWORD '{password}'",
+        f"GRANT ALL ON SCHEMA public TO {PASSWORD_USER}",
+    ):
+        await asyncio.to_thread(store_server.ask, databases[0], statement)
+    url = store_server.url(databases[0], PASSWORD_USER)
+    await shell.add(acme)
+    right, wrong = (shell.home.parent / name for name in ("right", "wrong"))
+    for file, text in ((right, password), (wrong, "another")):
+        file.touch(mode=0o600)
+        file.write_text(text)
+
+    refused = await shell("store", "copy", "--to", url, "--password-file", str(wrong))
+    moved = await shell("store", "copy", "--to", url, "--password-file", str(right))
+    again = await shell("store", "copy", "--to", url, "--password-command", f"cat '{right}'")
+    right.unlink()
+
+    assert refused.code == 1
+    assert "refuses the password" in refused.lines[0]
+    assert moved.code == 0, moved.err
+    assert again.code == 0, again.err

@@ -1,7 +1,9 @@
 """A store moves to a server and back: all of it, verified, and never two that can be opened."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from orgserver.model.errors import KeyProblem, StoreAway, StoreError
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables
+from orgserver.store.audit import chain
 from orgserver.store.engines.address import ServerAddress, StoreAddress
 from orgserver.store.moving import copy_marks, places
 from orgserver.store.session import Store
@@ -261,3 +264,33 @@ async def test_of_two_unfinished_copies_only_the_one_that_was_moved_to_becomes_t
     with pytest.raises(StoreError, match="was moved to"):
         await home.move(first)
     assert [await opens(home, each) for each in (home.store, first, second)] == [False, False, True]
+
+
+async def test_a_name_that_a_server_cannot_hold_is_replaced_beside_the_log_which_verifies(
+    home: Home, empty: ServerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await home.open(home.store)
+    monkeypatch.setattr(chain, "storable_intent", lambda intent: intent)  # as before schema 0010
+    intent = Intent(new_id(), "local:x", "stdio", Action.CREATE, tool="a\0b", org="x\0", record_ids=("0\0Q",))
+    await store.audit.record(intent, Completion(Outcome.DENIED))
+    await store.close()
+
+    copied = await home.move(empty)
+    there = await home.open(empty)
+    (entry,) = [entry for entry in await entries_of(there) if entry.id == intent.id]
+    await there.close()
+
+    assert copied.chain_problem is None
+    assert entry.tool == "a\0b"
+
+
+async def test_a_log_that_was_edited_moves_as_it_is_and_that_is_told(home: Home, empty: ServerAddress) -> None:
+    await (await home.open(home.store)).close()
+    with closing(sqlite3.connect(home.store.file)) as raw:
+        raw.execute("UPDATE audit_events SET principal = 'somebody else' WHERE sequence = 4")
+        raw.commit()
+
+    copied = await home.move(empty)
+
+    assert "4" in str(copied.chain_problem)
+    assert await opens(home, empty)
