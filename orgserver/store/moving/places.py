@@ -53,7 +53,7 @@ class Place:
         try:
             yield self.connection
         except (DBAPIError, OSError) as error:
-            raise explain(error, self.address) from error
+            raise explain(error, self.address) from None
 
     @contextmanager
     def changing(self) -> Iterator[Connection]:
@@ -203,7 +203,7 @@ def _connect(address: StoreAddress, engine: Engine) -> Iterator[Place]:
     try:
         connection = engine.connect()
     except (DBAPIError, OSError) as error:
-        raise explain(error, address) from error
+        raise explain(error, address) from None
     try:
         yield Place(address, connection)
     finally:
