@@ -8,6 +8,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections import Counter
@@ -110,9 +111,7 @@ async def _round(
 
 async def opens(home: Home, address: StoreAddress) -> bool:
     """Whether a place can be opened as a store; one that nothing was written to would only be made now."""
-    if isinstance(address, FileAddress) and not address.file.exists():
-        return False
-    if isinstance(address, ServerAddress) and not await read_tables(address):
+    if not await has_tables(address):
         return False
     try:
         await (await home.open(address)).close()
@@ -121,15 +120,18 @@ async def opens(home: Home, address: StoreAddress) -> bool:
     return True
 
 
-async def read_tables(address: ServerAddress) -> list[Any]:
-    """The tables of a database."""
+async def has_tables(address: StoreAddress) -> bool:
+    """Whether anything was written to a place."""
+    if isinstance(address, FileAddress):
+        with contextlib.closing(sqlite3.connect(address.file)) as connection:
+            return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     import asyncpg
 
-    connection = await asyncpg.connect(address.url.render_as_string(), timeout=10, password="", ssl=False)
+    session = await asyncpg.connect(address.url.render_as_string(), timeout=10, password="", ssl=False)
     try:
-        return list(await connection.fetch("SELECT 1 FROM pg_tables WHERE schemaname = 'public'"))
+        return bool(await session.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
     finally:
-        await connection.close()
+        await session.close()
 
 
 # -- the process that is killed

@@ -28,7 +28,8 @@ unfinished_copy = Table(
     Column("is_verified", Boolean, nullable=False),
 )
 _LOCK_SCHEMA = text("SELECT pg_advisory_xact_lock(:key)")
-_LOCK_HEAD = text(f"SELECT id FROM {schema.HEAD} FOR UPDATE")  # noqa: S608  # a name of ours
+_LOCK_HEAD = text(f"LOCK TABLE {schema.HEAD} IN ACCESS EXCLUSIVE MODE")
+"""As renaming it will: whoever waited for a row of it would stand in the way of that."""
 
 
 class Stage(Enum):

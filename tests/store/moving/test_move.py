@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -157,6 +159,25 @@ async def test_a_server_that_was_cut_off_writes_nothing_any_more(
         await store.database.write(lambda tx: tx.connection.execute(update(tables.orgs).values(name="x")).rowcount)
     await store.close()
     store_server.drop(name)
+
+
+async def test_a_server_that_starts_meanwhile_waits_and_finds_the_store_gone(
+    home: Home, empty: ServerAddress, store_server: StoreServer
+) -> None:
+    await home.move(empty)
+    name, waiting = empty.url.database or "", "SELECT 1 FROM pg_locks WHERE NOT granted"
+    late = ThreadPoolExecutor(1)
+    starts: list[Future[Any]] = []
+
+    def start_meanwhile(table: str, _rows: int) -> None:
+        if table == "audit_events" and not starts:
+            starts.append(late.submit(store_server.ask, name, "SELECT id FROM audit_head FOR NO KEY UPDATE"))
+            while not store_server.ask(name, waiting) and not starts[0].done():
+                time.sleep(0.01)
+
+    await home.move(home.file("there.db"), empty, start_meanwhile)
+
+    assert 'relation "audit_head" does not exist' in str(await asyncio.to_thread(starts[0].exception))
 
 
 async def test_while_somebody_uses_the_store_it_does_not_move(home: Home, empty: ServerAddress) -> None:
