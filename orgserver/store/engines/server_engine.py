@@ -2,6 +2,7 @@
 
 Who writes holds the row of the audit log's head from the beginning of its transaction on: it is there once in a store,
 and every change of ours would need it in the end. Statements after that see all that others committed before.
+They wait for a lock before it that is given to them in their order: for a row alone, who comes last may be first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from orgserver.model.errors import StoreBusy, StoreError
 from orgserver.store.engines import server_checks, server_errors
 from orgserver.store.engines.address import ServerAddress
 from orgserver.store.engines.engine import Clock
-from orgserver.store.engines.server_connections import make_reader_engine, make_scan_engine, make_writer_engine
+from orgserver.store.engines.server_connections import (
+    lock_key,
+    make_reader_engine,
+    make_scan_engine,
+    make_writer_engine,
+)
 from orgserver.store.engines.server_locks import ServerProcessLock, hold_if_free
 from orgserver.store.engines.server_reader import ServerReader
 from orgserver.store.files import prepare_folder
@@ -38,8 +44,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOCK_HEAD = (  # the clock is read with the lock, which the subquery waits for
-    "WITH head AS MATERIALIZED (SELECT sequence FROM audit_head FOR NO KEY UPDATE)"
+_LOCK_HEAD = (  # the clock is read with the locks, which the subqueries wait for
+    f"WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({lock_key('write')})),"  # noqa: S608  # our own number
+    " head AS MATERIALIZED (SELECT h.sequence FROM turn, audit_head h FOR NO KEY UPDATE OF h)"
     " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head"
 )
 _READ_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
