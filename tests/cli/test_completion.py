@@ -211,7 +211,10 @@ async def test_zsh_and_fish_get_what_each_name_is_of(command: Command, app: App,
         assert item.help == (await app.registry.one("acme")).name
 
 
-async def test_sessions_that_are_live_are_offered(app: App, caller: Caller, offered: Offered, home: Path) -> None:
+async def test_sessions_that_are_live_are_offered(
+    app: App, caller: Caller, offered: Offered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORGSERVER_HOME", str(app.settings.home))
     world = World(app.store)
     await world.add_people("ada")
     first, second = await world.sign_in("1"), await world.sign_in("2")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import Update, text, update
 
 from orgserver.app import App
 from orgserver.config import Settings, read_settings
@@ -26,7 +26,7 @@ from orgserver.sandbox.server import Sandbox
 from orgserver.services.doctor import clock as clock_health
 from orgserver.services.doctor import machine, store
 from orgserver.services.doctor.machine import Finding
-from orgserver.store import tables
+from orgserver.store import catalog_version, tables
 from orgserver.store.files import FREE_FLOOR, SCHEMA, lock_path
 from orgserver.store.orgs.registry import PendingEnrolment
 from orgserver.store.processes.locks import LockFile
@@ -424,9 +424,19 @@ async def test_the_clock_is_compared_without_a_refresh(app: App, acme: SandboxOr
     assert await silence(app) == []
 
 
+async def change_orgs(app: App, statement: Update) -> None:
+    """Change orgs as somebody does by hand who lets every process notice."""
+
+    def change(tx: Transaction) -> None:
+        tx.connection.execute(statement)
+        catalog_version.changed_in(tx)
+
+    await app.store.database.write(change)
+
+
 async def test_orgs_in_doubt_are_not_asked_for_the_time(app: App, sandbox: Sandbox) -> None:
     doubt = update(tables.orgs).values(state="in_doubt", held=True)
-    await app.store.database.write(lambda tx: tx.connection.execute(doubt))
+    await change_orgs(app, doubt)
 
     finding = await clock(app)
 
@@ -460,7 +470,7 @@ async def test_a_host_whose_own_clock_is_wrong_is_told_and_fails_nothing(
 
 async def test_being_offline_is_no_failure(app: App) -> None:
     nowhere = update(tables.orgs).values(login_url="http://127.0.0.1:9", trusted_hosts='["127.0.0.1:9"]')
-    await app.store.database.write(lambda tx: tx.connection.execute(nowhere))
+    await change_orgs(app, nowhere)
 
     finding = await clock(app)
 
@@ -471,7 +481,7 @@ async def test_being_offline_is_no_failure(app: App) -> None:
 
 async def test_login_hosts_that_do_not_answer_are_named_beside_those_that_do(app: App, acme: SandboxOrg) -> None:
     nowhere = update(tables.orgs).values(login_url="http://127.0.0.1:9", trusted_hosts='["127.0.0.1:9"]')
-    await app.store.database.write(lambda tx: tx.connection.execute(nowhere.where(tables.orgs.c.alias == "globex")))
+    await change_orgs(app, nowhere.where(tables.orgs.c.alias == "globex"))
 
     finding, (silent,) = await clock(app), await silence(app)
 
