@@ -33,7 +33,7 @@ POINTS = (*(f"{side} {step}" for step in STEPS for side in ("before", "after")),
 """Where a move kills itself: a step of ``copy_marks``, or the first page of the log."""
 RANDOM = "random"
 LOG = ("audit_events", "audit_head", "audit_entries", "audit_indexed", "audit_checkpoints")
-_MOST_SECONDS = 3.0
+_MOST_SECONDS = 6.0
 _MOVING = b"moving\n"
 
 
