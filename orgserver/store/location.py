@@ -17,6 +17,7 @@ from orgserver.vault.database_password import password_source
 _OPTIONS = frozenset({"host", "sslmode"})
 _VERIFIED = "verify-full"
 _PLAIN = "disable"
+_LAST_PORT = 65_535
 _FORM = "give postgresql+asyncpg://USER@HOST:PORT/DATABASE"
 
 
@@ -32,6 +33,8 @@ def find_server(settings: Settings) -> ServerAddress:
         places = hosts(url)
     except ValueError:
         raise _refusal("a port in it is no number") from None
+    if any(not 0 < port <= _LAST_PORT for _, port in places):
+        raise _refusal(f"a port in it is none from 1 to {_LAST_PORT}")
     if not places or not url.database:
         raise _refusal("it names no host" if not places else "it names no database")
     digest = sha256(repr((sorted(places), url.database)).encode()).hexdigest()[:8]

@@ -50,6 +50,8 @@ def test_what_leaves_this_machine_is_checked(
         ("postgresql://ada:canary@/main", "it names no host"),
         ("postgresql://ada:canary@host:canary/main", "it is no URL"),
         ("postgresql://ada:canary@/main?host=a:canary", "a port in it is no number"),
+        ("postgresql://ada:canary@host:70000/main", "a port in it is none from 1 to 65535"),
+        ("postgresql://ada:canary@/main?host=a:0", "a port in it is none from 1 to 65535"),
         ("postgresql://ada:canary@host/main?password=canary", "another option than host and sslmode"),
         ("postgresql://ada@host/main?sslmode=disable", "sslmode=disable is for a server on this machine"),
         ("postgresql://ada@host/main?sslmode=require", "sslmode is verify-full, or disable"),

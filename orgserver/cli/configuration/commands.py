@@ -96,7 +96,9 @@ def apply(
             raise Failure(_DIFFERENT)
     elif not plan.is_empty:
         candidates = [
-            _candidate(each.declaration, read_registration(each.declaration, allow_commands=allow_commands), work)
+            _candidate(
+                each.declaration, read_registration(each.declaration, settings, allow_commands=allow_commands), work
+            )
             for each in plan.enrolments
             if each.problem is None
         ]

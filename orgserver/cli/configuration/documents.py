@@ -20,7 +20,7 @@ POLICY_SCHEMA = "policy.schema.json"
 """Beside the other."""
 _REFERENCE = re.compile(r"(env|file|command):(.+)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = ("ORGSERVER_MASTER_KEY", "ORGSERVER_SIGNIN_CLIENT_SECRET")
+_OURS = ("ORGSERVER_MASTER_KEY", "ORGSERVER_SIGNIN_CLIENT_SECRET", "ORGSERVER_DATABASE_")
 _POLICY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _GRANT = r"^\S+:(read|write|delete)(, ?(read|write|delete))*( until \d{4}-\d{2}-\d{2}\S*)?$"
 

@@ -6,9 +6,11 @@ import os
 import shlex
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from orgserver.cli.login.credentials import warn_if_readable
+from orgserver.config import Settings
 from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
@@ -20,12 +22,13 @@ _MAX_BYTES = 64 * 1024
 _SECONDS = 30
 
 
-def read_registration(declaration: OrgDeclaration, *, allow_commands: bool) -> Registration:
+def read_registration(declaration: OrgDeclaration, settings: Settings, *, allow_commands: bool) -> Registration:
     """All that is needed to register an org of the files; ConfigError names the place of what cannot be read."""
     assert declaration.client_id is not None  # noqa: S101  # or it would have a problem
     assert declaration.auth is not None  # noqa: S101  # as above
     secrets = {
-        name: _read(reference, name, allow_commands=allow_commands) for name, reference in declaration.secrets.items()
+        name: _read(reference, name, settings, allow_commands=allow_commands)
+        for name, reference in declaration.secrets.items()
     }
     return Registration(
         alias=declaration.alias,
@@ -46,8 +49,8 @@ def read_registration(declaration: OrgDeclaration, *, allow_commands: bool) -> R
     )
 
 
-def _read(reference: SecretReference, name: str, *, allow_commands: bool) -> Secret:
-    data = _bytes_of(reference, allow_commands=allow_commands)
+def _read(reference: SecretReference, name: str, settings: Settings, *, allow_commands: bool) -> Secret:
+    data = _bytes_of(reference, settings, allow_commands=allow_commands)
     if len(data) > _MAX_BYTES:
         raise _refusal(reference, "is too long to be a secret")
     if name == "private_key":
@@ -65,31 +68,44 @@ def _read(reference: SecretReference, name: str, *, allow_commands: bool) -> Sec
     return Secret(text)
 
 
-def _bytes_of(reference: SecretReference, *, allow_commands: bool) -> bytes:
+def _bytes_of(reference: SecretReference, settings: Settings, *, allow_commands: bool) -> bytes:
     if reference.kind == "env":
         value = os.environ.get(reference.target)
         if value is None:
             raise _refusal(reference, "is not set")
         return value.encode("utf-8", "replace")
     if reference.kind == "file":
-        return _read_file(reference)
+        return _read_file(reference, settings)
     if not allow_commands:
         raise _refusal(reference, "is a program", "apply with --allow-commands runs it, if you trust the files")
     return _run(reference)
 
 
-def _read_file(reference: SecretReference) -> bytes:
+def _read_file(reference: SecretReference, settings: Settings) -> bytes:
     try:
         path = Path(reference.folder, Path(reference.target).expanduser())
         if not stat.S_ISREG(path.stat().st_mode):
             raise _refusal(reference, "is not a file")
         with path.open("rb") as file:
-            warn_if_readable(path, os.fstat(file.fileno()).st_mode)
+            status = os.fstat(file.fileno())
+            if _is_ours(status, settings):
+                raise _refusal(reference, "holds a secret of orgserver's own")
+            warn_if_readable(path, status.st_mode)
             return file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise _refusal(reference, (error.strerror or "cannot be read").lower()) from None
     except (ValueError, RuntimeError):  # a NUL in its name, or the home of nobody
         raise _refusal(reference, "is no file name") from None
+
+
+def _is_ours(status: os.stat_result, settings: Settings) -> bool:
+    """Whether a file is that of the master key or of the database's password, by whatever path."""
+    ours = (settings.master_key_file or settings.home / "master.key", settings.database_password_file)
+    for path in filter(None, ours):
+        with suppress(OSError):
+            if os.path.samestat(status, path.stat()):
+                return True
+    return False
 
 
 def _run(reference: SecretReference) -> bytes:

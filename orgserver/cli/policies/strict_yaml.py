@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ from yaml.nodes import Node
 from orgserver.model.errors import ConfigError
 
 _NO_ANCHORS = "anchors and aliases are not taken (a text that begins with * or & needs quotes)"
+_CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 
 
 class Fault(Exception):
@@ -59,6 +61,9 @@ def line_of(node: Node) -> int:
 
 
 def _of_yaml(error: yaml.YAMLError, text: str) -> Fault:
+    conflict = _CONFLICT.search(text)
+    if conflict is not None:
+        return Fault(text.count("\n", 0, conflict.start()) + 1, "not YAML: a conflict that git left here")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or "there is a character that YAML does not allow"
     line = mark.line + 1 if mark is not None else text.count("\n", 0, getattr(error, "position", 0) or 0) + 1

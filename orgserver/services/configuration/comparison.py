@@ -71,7 +71,7 @@ class _Comparison:
             if every and section not in self._files.sections:
                 verb = "disable" if section == "orgs" else "remove"
                 raise ConfigError(
-                    f"--prune would {verb} all {len(every)} {section}, for {self._files.source} has no {section}",
+                    f"--prune would {verb} all {section} ({len(every)}), for {self._files.source} has no {section}",
                     hint=f"if that is meant, write {section}: {{}}",
                 )
 

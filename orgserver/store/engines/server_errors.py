@@ -27,6 +27,7 @@ _REASONS = {
         "correct the user in ORGSERVER_DATABASE_URL, or let it in by the server's pg_hba.conf",
     ),
     "3D000": ("has no such database", "make it (CREATE DATABASE … OWNER …), or correct ORGSERVER_DATABASE_URL"),
+    "3F000": ("lacks the schema public in this database", "make it: CREATE SCHEMA public AUTHORIZATION …"),
     "42501": ("does not let this user do it", "make the database's owner the user of ORGSERVER_DATABASE_URL"),
     _DISK_FULL: ("has no disk space left", "free some there"),
     "53300": ("has no connection left for us", "raise its max_connections, or run fewer servers; each takes up to 8"),

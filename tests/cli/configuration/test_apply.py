@@ -165,6 +165,28 @@ async def test_a_secret_that_is_nowhere_or_another_org_s_stops_everything_before
     assert (await shell("list-principals", "--json")).json == []
 
 
+async def test_the_files_of_orgserver_s_own_secrets_are_no_org_s(
+    shell: Shell, fleet: Fleet, acme: SandboxOrg, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("canary\n")
+    password.chmod(0o600)
+    (tmp_path / "link").symlink_to(shell.home / "master.key")
+    await shell.add(acme, alias="other")
+    refused = [
+        await shell(
+            "apply",
+            fleet.write(orgs={"acme": org_of(acme, client_secret=f"file:{name}")}),
+            ORGSERVER_DATABASE_PASSWORD_FILE=str(password),
+        )
+        for name in ("link", "password")
+    ]
+
+    for each, name in zip(refused, ("link", "password"), strict=True):
+        assert each.lines[-1].endswith(f"file:{name} holds a secret of orgserver's own")
+        assert each.code == 1
+
+
 async def test_bad_use_and_a_bad_file_leave_no_store(shell: Shell, fleet: Fleet) -> None:
     file = fleet.write(orgs={"acme": {"tag": ["eu"]}})
 

@@ -45,6 +45,7 @@ FAULTS = [
     (f"{ORG}client_secret: vault:{SECRET}", 3, "acme: client_secret is a reference (env:NAME"),
     (f"{ORG}client_secret: env:no name", 3, "acme: client_secret: env: is followed by the name of a variable"),
     (f"{ORG}client_secret: env:ORGSERVER_MASTER_KEY", 3, "acme: client_secret: that variable holds a secret of orgs"),
+    (f"{ORG}client_secret: env:ORGSERVER_DATABASE_PASSWORD", 3, "acme: client_secret: that variable holds"),
     (f"{ORG}auth: password", 3, "acme: auth is 'web', 'refresh-token', 'jwt' or 'client-credentials'"),
     (f"{ORG}auth: web\n    username: a@b.c", 4, "username goes with auth jwt, not web"),
     (f"{ORG}enabled: 'yes'", 3, "acme: enabled is true or false"),
@@ -81,6 +82,7 @@ FAULTS = [
     ("orgs: " + "[" * 10 + "]" * 10, 1, "lists within lists are not taken"),
     ("orgs: " + "[" * 100_000, 1, "not YAML: "),
     ("orgs: {acme: {tags: [a}", 1, "not YAML: "),
+    ("orgs:\n<<<<<<< HEAD\n  acme: {}\n=======\n  b: {}\n>>>>>>> x", 2, "not YAML: a conflict that git left here"),
     (b"orgs: {}\n\xff", 2, "not UTF-8"),
     (b"orgs: {}\n\x00", 2, "not YAML: "),
 ]  # fmt: skip

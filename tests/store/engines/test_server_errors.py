@@ -63,7 +63,7 @@ class _Refused(Exception):
 
 
 @pytest.mark.parametrize(
-    "code", ["08006", "57P01", "57P03", "53100", "53300", "42501", "55P03", "40P01", "XX000", None]
+    "code", ["08006", "57P01", "57P03", "53100", "53300", "42501", "3F000", "55P03", "40P01", "XX000", None]
 )
 def test_every_code_has_one_line(code: str | None) -> None:
     error = server_errors.explain(_Refused(code), "postgresql://ada@host/main")

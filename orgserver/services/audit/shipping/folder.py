@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from orgserver.private_files import create, publish, staging_path
+from orgserver.services.audit.shipping.parts import MAX_BYTES
 from orgserver.services.audit.shipping.targets import Listed, TargetError
 
 _LEFT_SECONDS = 3_600.0
 """What somebody who was killed left half written is removed after so long."""
+_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
+"""No such name, a link to itself, or a socket."""
 
 
 class Folder:
@@ -59,11 +64,25 @@ class Folder:
 
     def _read(self, name: str) -> bytes | None:
         try:
-            return (self._path / name).read_bytes() or None
-        except FileNotFoundError:
-            return None
+            return self._read_regular(self._path / name)
         except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
             raise self._refuse("read", error) from None
+
+    def _read_regular(self, path: Path) -> bytes | None:
+        """A file, as far as one can be part of a log; None where the name is that of a folder, a pipe or a device.
+
+        Whoever may write there is told of, and neither stops who ships nor fills its memory.
+        """
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1) or None
+        finally:
+            os.close(descriptor)
 
     def _add(self, name: str, content: bytes) -> bool:
         path = self._path / name

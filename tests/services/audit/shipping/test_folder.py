@@ -216,6 +216,26 @@ async def test_a_part_that_would_unpack_without_end_is_damaged(store: Store, tmp
     assert (await shipper.look()).problems == (f"{victim.name} was altered there: it is damaged",)
 
 
+@pytest.mark.parametrize("kind", ["folder", "device", "loop"])
+async def test_what_is_no_file_under_a_part_s_name_is_told_of_and_stops_nothing(
+    store: Store, tmp_path: Path, kind: str
+) -> None:
+    away = tmp_path / "away"
+    shipper = await ship_to(store, away)
+    victim = parts(away)[-1]
+    victim.unlink()
+    if kind == "folder":
+        victim.mkdir()
+    else:
+        victim.symlink_to("/dev/zero" if kind == "device" else victim.name)
+    await write(store, 1)
+    shipment = await shipper.ship(CALLER)
+
+    assert shipment.problems == (f"{victim.name} was altered there: it is damaged",)
+    assert shipment.parts > 0
+    assert shipment.lag.events == 0
+
+
 async def test_a_folder_that_is_not_there_is_not_made(store: Store, tmp_path: Path) -> None:
     await write(store, 1)
     with pytest.raises(TargetError, match="there is no folder"):
