@@ -16,6 +16,8 @@ from orgserver.private_files import create, sync_folder
 
 SCHEMA = "0011"
 """The newest schema, which this version writes."""
+OLDEST_READER = "0011"
+"""The oldest schema whose programs may go on with a store of the newest one: what came since then only adds to it."""
 OLDER_SCHEMAS: frozenset[str] = frozenset(
     {"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"}
 )

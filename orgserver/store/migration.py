@@ -9,9 +9,14 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 import orgserver
-from orgserver.store.files import APPLICATION_ID
+from orgserver.store.files import APPLICATION_ID, OLDEST_READER
 from orgserver.store.signin import tables as signin_tables
 from orgserver.store.sql.statements import SQLITE
+
+_HAS_HEAD = text("SELECT to_regclass('public.audit_head') IS NOT NULL")
+_LOCK_HEAD = text("SELECT 1 FROM audit_head FOR NO KEY UPDATE")
+"""On a server, others may be writing: whoever holds the head's row is the only one."""
+_SET_OLDEST_READER = text("UPDATE store SET oldest_reader = :oldest_reader")
 
 
 def scripts() -> Path:
@@ -28,6 +33,9 @@ def upgrade(connection: Connection) -> None:
     config.attributes["connection"] = connection
     config.attributes["metadata"] = signin_tables.metadata
     with connection.begin():
+        if connection.dialect.name != SQLITE and connection.execute(_HAS_HEAD).scalar():
+            connection.execute(_LOCK_HEAD)
         command.upgrade(config, "head")
+        connection.execute(_SET_OLDEST_READER, {"oldest_reader": OLDEST_READER})
         if connection.dialect.name == SQLITE:
             connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from orgserver.model.errors import StoreError
 from orgserver.store.engines.address import ServerAddress
-from orgserver.store.engines.server_checks import schema_in
+from orgserver.store.engines.schema import is_readable
+from orgserver.store.engines.server_checks import find_oldest_reader, schema_in
 from orgserver.store.engines.server_connections import ERRORS, connect
 from orgserver.store.engines.server_errors import explain
 from orgserver.store.engines.server_locks import end_session
@@ -39,6 +40,8 @@ class ServerFacts:
     ahead_us: int
     """By how much its clock is ahead of this machine's."""
     schema: str | None
+    may_read: bool
+    """Whether a newer schema lets this version go on."""
 
 
 async def read_facts(address: ServerAddress) -> ServerFacts:
@@ -52,14 +55,14 @@ async def read_facts(address: ServerAddress) -> ServerFacts:
         version, fsync, full_pages, checksums, has_standby, size, instant = await session.fetchrow(_FACTS)
         ahead = instant - (before + read_clock()) // 2
         schema = await schema_in(session, str(address))
+        may_read = is_readable(await find_oldest_reader(session, schema))
     except ERRORS as error:
         raise explain(error, str(address)) from None
     finally:
         await end_session(session)
     is_encrypted = address.tls is not None
-    return ServerFacts(
-        version.split()[0], is_encrypted, fsync and full_pages, checksums, has_standby, size, ahead, schema
-    )
+    syncs = fsync and full_pages
+    return ServerFacts(version.split()[0], is_encrypted, syncs, checksums, has_standby, size, ahead, schema, may_read)
 
 
 def has_tables(address: ServerAddress) -> bool:

@@ -25,7 +25,7 @@ async def of_server(settings: Settings) -> list[Finding]:
         durability(syncs=facts.syncs, has_standby=facts.has_standby),
         checksums(has_checksums=facts.has_checksums),
         clock(facts.ahead_us),
-        schema(facts.schema),
+        schema(facts.schema, may_read=facts.may_read),
     ]
 
 
@@ -62,7 +62,7 @@ def clock(ahead_us: int) -> Finding:
     return Finding("server's clock", "warning", text, "set both by NTP; the store goes by the server's")
 
 
-def schema(version: str | None) -> Finding:
+def schema(version: str | None, *, may_read: bool = False) -> Finding:
     """A check is no reason to migrate a store that older servers may still be using."""
     if version is None:
         return Finding("schema", "problem", "the database is empty", "orgserver migrate makes a store in it")
@@ -71,5 +71,5 @@ def schema(version: str | None) -> Finding:
         return Finding("schema", "problem", f"{version}, and this version needs {SCHEMA}", todo)
     if version != SCHEMA:
         newer = f"{version}, written by a newer orgserver: this one knows {SCHEMA}"
-        return Finding("schema", "problem", newer, "update orgserver")
+        return Finding("schema", "note" if may_read else "problem", newer, "update orgserver")
     return Finding("schema", "ok", f"{version}, the newest")

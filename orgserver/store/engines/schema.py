@@ -16,16 +16,31 @@ UNFINISHED = "unfinished_copy"
 HEAD, HEAD_OF_MOVED = "audit_head", "audit_head_moved"
 MOVED_TO = "SELECT moved_to FROM store"
 """Asked of a database that has ``HEAD_OF_MOVED``."""
+OLDEST_READER_QUERY = "SELECT oldest_reader FROM store"
+"""For a store of a newer schema: which is the oldest whose programs may go on with it."""
 
 
-def needs_upgrade(version: str | None, store: str, *, migrate: bool) -> bool:
+def is_newer(version: str | None) -> bool:
+    """Whether a schema is one that this version does not know."""
+    return version is not None and version != SCHEMA and version not in OLDER_SCHEMAS
+
+
+def is_readable(oldest_reader: str | None) -> bool:
+    """Whether this version may go on with a store of a newer schema, which only adds to what it knows."""
+    return oldest_reader is not None and oldest_reader <= SCHEMA
+
+
+def needs_upgrade(version: str | None, store: str, *, migrate: bool, oldest_reader: str | None = None) -> bool:
     """Whether a store of this schema must be migrated; None is one that holds nothing yet.
 
-    StoreError for a schema of a newer version, and for an older one where nobody asked to migrate.
+    StoreError for a newer schema that says that this version may not read it, and for an older one where nobody asked
+    to migrate.
     """
     if version == SCHEMA:
         return False
-    if version is not None and version not in OLDER_SCHEMAS:
+    if is_newer(version):
+        if is_readable(oldest_reader):
+            return False
         raise StoreError(
             f"the store {store} was written by a newer orgserver (schema {version}, this one knows {SCHEMA})",
             hint="update orgserver, or use the store's own version",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -10,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from orgserver.model.errors import StoreError
 from orgserver.store.engines import schema
 from orgserver.store.engines.address import ServerAddress
-from orgserver.store.engines.schema import needs_upgrade
+from orgserver.store.engines.schema import OLDEST_READER_QUERY, is_newer, needs_upgrade
 from orgserver.store.engines.server_connections import (
     ERRORS,
     LOCK_TIMEOUT,
@@ -18,6 +19,7 @@ from orgserver.store.engines.server_connections import (
     lock_key,
     make_migration_engine,
 )
+from orgserver.store.engines.server_errors import LOCK_TIMEOUT as LOCK_TIMED_OUT
 from orgserver.store.engines.server_errors import explain, sqlstate
 from orgserver.store.engines.server_locks import end_session
 
@@ -40,6 +42,11 @@ _OF_POOLERS = frozenset({"08P01", "26000", "42P05"})
 """A parameter that a pooler does not know, and a prepared statement that is another session's."""
 _LONG_WAIT = "600s"
 """For another process that migrates."""
+_SHORT_WAIT = "SET lock_timeout = '500ms'"
+"""For what reads a table that is to be changed: who comes after us waits as long, and longer would be a deadlock."""
+_TRIES = 40
+_PAUSE_SECONDS = 1.0
+"""Between them, so that everybody else goes on."""
 
 
 async def check(address: ServerAddress, *, migrate: bool) -> bool:
@@ -54,11 +61,17 @@ async def check(address: ServerAddress, *, migrate: bool) -> bool:
     try:
         await _check_server(session, address)
         version = await schema_in(session, str(address))
+        oldest_reader = await find_oldest_reader(session, version)
     except ERRORS as error:
         raise _explain(error, address) from None
     finally:
         await end_session(session)
-    return needs_upgrade(version, str(address), migrate=migrate)
+    return needs_upgrade(version, str(address), migrate=migrate, oldest_reader=oldest_reader)
+
+
+async def find_oldest_reader(session: Any, version: str | None) -> str | None:
+    """Who may go on with a session's store, if it has a newer schema."""
+    return await session.fetchval(OLDEST_READER_QUERY) if is_newer(version) else None
 
 
 async def schema_in(session: Any, name: str) -> str | None:
@@ -138,24 +151,39 @@ def _half_migrated(name: str) -> StoreError:
 
 def upgrade(address: ServerAddress) -> None:
     """Bring the database to the newest schema, unless another process has meanwhile; within ``run_in_loop``."""
-    from orgserver.store.migration import upgrade as run_migrations  # noqa: PLC0415  # Alembic is slow to import
-
     engine = make_migration_engine(address, _LONG_WAIT)
     try:
         connection = engine.connect()
         try:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": lock_key("migrate")})
+            connection.execute(text(_SHORT_WAIT))
             connection.commit()
-            if _needs_upgrade(connection, str(address)):
-                run_migrations(connection)
+            _upgrade_patiently(connection, address)
         finally:
             connection.close()  # and with it the lock
     except (DBAPIError, OSError) as error:
         raise _explain(error, address) from None
 
 
+def _upgrade_patiently(connection: Connection, address: ServerAddress) -> None:
+    from orgserver.store.migration import upgrade as run_migrations  # noqa: PLC0415  # Alembic is slow to import
+
+    if not _needs_upgrade(connection, str(address)):
+        return
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            run_migrations(connection)
+        except DBAPIError as error:
+            if sqlstate(error) != LOCK_TIMED_OUT or not tries_left:
+                raise
+            time.sleep(_PAUSE_SECONDS)  # this thread does nothing else
+        else:
+            return
+
+
 def _needs_upgrade(connection: Connection, name: str) -> bool:
     tables = set(connection.execute(text(TABLES)).scalars())
     version = connection.execute(text(_SCHEMA)).scalar() if _is_ours(tables, name) else None
+    oldest_reader = connection.execute(text(OLDEST_READER_QUERY)).scalar() if is_newer(version) else None
     connection.rollback()
-    return needs_upgrade(_schema(version, tables, name), name, migrate=True)
+    return needs_upgrade(_schema(version, tables, name), name, migrate=True, oldest_reader=oldest_reader)

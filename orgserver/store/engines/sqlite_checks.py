@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
 from orgserver.store.engines import schema
-from orgserver.store.engines.schema import needs_upgrade
-from orgserver.store.files import APPLICATION_ID, SCHEMA, checking_briefly
+from orgserver.store.engines.schema import OLDEST_READER_QUERY, is_newer, needs_upgrade
+from orgserver.store.files import APPLICATION_ID, checking_briefly
 
 T = TypeVar("T")
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 def check(connection: Connection, file: Path, *, migrate: bool) -> None:
     """Check that a file is a store of ours, whole and of the newest schema, or make it so; StoreError if not."""
     version = _schema_of(connection, file)
-    if version == SCHEMA:
+    oldest_reader = connection.execute(text(OLDEST_READER_QUERY)).scalar() if is_newer(version) else None
+    if not needs_upgrade(version, str(file), migrate=migrate, oldest_reader=oldest_reader):
         _quick_check(connection, file)
-    if not needs_upgrade(version, str(file), migrate=migrate):
         return
     from orgserver.store.migration import upgrade  # noqa: PLC0415  # Alembic is slow to import and seldom needed
 
