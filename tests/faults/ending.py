@@ -24,7 +24,7 @@ from orgserver.services.people.requests import KeyChanges
 from tests.people import OPERATOR, principal_changes
 
 from .http_process import HttpProcess, serving_http
-from .servers import LIMITS, Killed, _judge
+from .servers import LIMITS, Killed, judge
 from .store_places import IN_FILE, StorePlace
 
 CALLERS = 12
@@ -71,8 +71,8 @@ async def ended(ends: int, *, seed: int, place: StorePlace = IN_FILE) -> Ended:
                 async with serving_http(home, **limits) as served:
                     await _end_under_load(done, served, key, life, chance, sandbox)
             settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
-            async with open_app(read_settings(settings, {})) as judge:
-                await _judge(done, judge, sandbox.orgs[0])
+            async with open_app(read_settings(settings, {})) as app:
+                await judge(done, app, sandbox.orgs[0])
     return done
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import httpx2
 
 ACCEPTED = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
 """What an old client says with each request."""
-START_SECONDS = 30
+ANY_PORT = "127.0.0.1:0"
+PROGRAM = ("-m", "orgserver")
+START_SECONDS = 90
 
 
 class HttpProcess:
@@ -54,9 +56,11 @@ class HttpProcess:
 
 
 @asynccontextmanager
-async def serving_http(home: Path, *options: str, **settings: str) -> AsyncIterator[HttpProcess]:
+async def serving_http(
+    home: Path, *options: str, command: Sequence[str] = PROGRAM, address: str = ANY_PORT, **settings: str
+) -> AsyncIterator[HttpProcess]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orgserver", "serve", "--http", "127.0.0.1:0", *options,
+        sys.executable, *command, "serve", "--http", address, *options,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"ORGSERVER_HOME": str(home)} | settings,
     )  # fmt: skip

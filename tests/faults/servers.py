@@ -49,6 +49,8 @@ class Killed:
     changes: int = 0
     intents: int = 0
     unknown: int = 0
+    lost: int = 0
+    """Calls that a proxy had no answer for."""
     settled_after: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
@@ -59,7 +61,7 @@ class Killed:
     def __str__(self) -> str:
         return (
             f"{self.kills} kills, {len(self.answered)} answered calls, {self.changes} changes at Salesforce, "
-            f"{self.intents} intents, {self.unknown} unknown, the last settled after {self.settled_after:.1f} s, "
+            f"{self.intents} intents, {self.unknown} unknown, {self.lost} without an answer, the last settled after {self.settled_after:.1f} s, "
             f"{sum(self.refused.values())} refused {dict(self.refused) or ''}, {len(self.wrong)} wrong {self.wrong[:8] or ''}"
         )
 
@@ -98,8 +100,8 @@ async def under_load(
                 stop.set()
                 await asyncio.gather(*places)
             settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
-            async with open_app(read_settings(settings, {})) as judge:
-                await _judge(done, judge, acme)
+            async with open_app(read_settings(settings, {})) as app:
+                await judge(done, app, acme)
     return done
 
 
@@ -150,16 +152,17 @@ async def _call(done: Killed, served: Served, name: str) -> None:
         done.answered[name] = result["structuredContent"]["id"]
 
 
-async def _judge(done: Killed, judge: App, acme: SandboxOrg) -> None:
+async def judge(done: Killed, app: App, acme: SandboxOrg) -> None:
+    """Hold what is on record against what was answered, and against what the sandbox has."""
     began = time.monotonic()
-    while [entry async for entry in judge.audit_log.entries(EntryFilter(outcome="pending"))]:
+    while [entry async for entry in app.audit_log.entries(EntryFilter(outcome="pending"))]:
         if time.monotonic() - began > PENDING_SECONDS:
             done.wrong.append("intents without an outcome")
             break
         await asyncio.sleep(0.05)  # until the sweep of another process has found them
     done.settled_after = time.monotonic() - began
-    entries: list[AuditEntry] = [entry async for entry in judge.audit_log.entries(EntryFilter(action="create"))]
-    verified = await judge.audit_log.verify()
+    entries: list[AuditEntry] = [entry async for entry in app.audit_log.entries(EntryFilter(action="create"))]
+    verified = await app.audit_log.verify()
     if verified.problem is not None:
         done.wrong.append(f"the chain: {verified.problem}")
     changed = {record["LastName"]: id_ for id_, record in acme.records.tables["Contact"].items()}

@@ -22,7 +22,7 @@ from orgserver.config import read_settings
 from orgserver.sandbox.server import Sandbox
 
 from .driving import CALL_SECONDS, Served, serving
-from .servers import LIMITS, Killed, _judge
+from .servers import LIMITS, Killed, judge
 from .store_places import IN_FILE, StorePlace
 
 CALLERS = 6
@@ -88,8 +88,8 @@ async def stopped(stops: int, *, seed: int, place: StorePlace = IN_FILE) -> Stop
                 end.set()
                 await asyncio.gather(*load)
             settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
-            async with open_app(read_settings(settings, {})) as judge:
-                await _judge(done, judge, sandbox.orgs[0])
+            async with open_app(read_settings(settings, {})) as app:
+                await judge(done, app, sandbox.orgs[0])
     return done
 
 
