@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+from tests.replicas.losing import lose_replicas
+from tests.replicas.upgrading import upgrade_replicas
 from tests.store_server import StoreServer
 
 from .bodies import bodies
@@ -58,6 +60,8 @@ def on_server(seed: int, place: StorePlace, *, quick: bool) -> dict[str, Callabl
         "commits": lambda: lost_commits(*((12, 12) if quick else (100, 100)), seed=seed, place=place),
         "struck": lambda: server_kills(10 if quick else 125, seed=seed, place=place),
         "moving": lambda: moving(STEPS if quick else (*STEPS, *STEPS, *[RANDOM] * 30), seed=seed, place=place),
+        "replicas": lambda: lose_replicas(3 if quick else 100, seed=seed, database_url=place.url or ""),
+        "upgrade": lambda: upgrade_replicas(place.url or "", 2 if quick else 4),
     }
 
 
@@ -79,7 +83,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, moving; all when none is named",
+        help="storm, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, replicas, upgrade, moving; all when none is named",
     )
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where the stores lie")
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")

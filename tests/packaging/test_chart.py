@@ -1,4 +1,4 @@
-"""The chart runs one server, with nothing that it does not need, and refuses values that would not serve."""
+"""The chart runs one server, or several on a database, with nothing that they do not need, and refuses other values."""
 
 from typing import Any
 
@@ -21,11 +21,17 @@ FULL = VALUES | {
     "extraArgs": ["--read-only"],
     "env": {"ORGSERVER_KEEP_ALIVE_DAYS": "3"},
 }
+SERVERS = VALUES | {
+    "replicas": 4,
+    "database": {"url": "postgresql+asyncpg://orgs@db.example.com/orgs", "existingSecret": "orgs-db", "port": 6432},
+}
 WRONG: dict[str, dict[str, Any]] = {
     "nothing": {},
     "no TLS anywhere": VALUES | {"trustProxy": []},
     "an address in the clear": VALUES | {"publicUrl": "http://mcp.example.com"},
-    "two servers": VALUES | {"replicas": 2},
+    "two servers on a volume of one": VALUES | {"replicas": 2},
+    "a database with its password": VALUES | {"database": {"url": "postgresql+asyncpg://orgs:x@db.example.com/orgs"}},
+    "a password in the values": VALUES | {"env": {"ORGSERVER_DATABASE_PASSWORD": "x"}},
     "no key": VALUES | {"masterKey": {"existingSecret": ""}},
     "a key in the values": VALUES | {"env": {"ORGSERVER_MASTER_KEY": "x"}},
     "another address to listen on": VALUES | {"extraArgs": ["--http=0.0.0.0:1"]},
@@ -37,7 +43,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def renderings() -> list[dict[str, Any]]:
-    return render(VALUES, FULL, *WRONG.values())
+    return render(VALUES, FULL, SERVERS, *WRONG.values())
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,7 @@ def pod(renderings: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_helm_finds_nothing_but_a_missing_icon(renderings: list[dict[str, Any]]) -> None:
-    findings = [finding["error"] for rendering in renderings[:2] for finding in rendering["findings"]]
+    findings = [finding["error"] for rendering in renderings[:3] for finding in rendering["findings"]]
 
     assert set(findings) == {"icon is recommended"}
     assert f"appVersion: {__version__}" in (CHART / "Chart.yaml").read_text("utf-8")
@@ -54,7 +60,7 @@ def test_helm_finds_nothing_but_a_missing_icon(renderings: list[dict[str, Any]])
 
 @pytest.mark.parametrize("number", range(len(WRONG)), ids=list(WRONG))
 def test_values_that_would_not_serve_are_refused(renderings: list[dict[str, Any]], number: int) -> None:
-    assert "schema" in renderings[2 + number]["error"]
+    assert "schema" in renderings[3 + number]["error"]
 
 
 def test_the_secret_at_the_identity_provider_comes_from_a_secret(renderings: list[dict[str, Any]]) -> None:
@@ -79,6 +85,23 @@ def test_one_server_keeps_its_store_on_a_volume_that_stays(renderings: list[dict
     assert spec["replicas"] == 1
     assert volume["spec"]["accessModes"] == ["ReadWriteOnce"]
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+
+
+def test_several_servers_share_a_database_and_have_a_home_each(renderings: list[dict[str, Any]]) -> None:
+    objects = read_objects(renderings[2])
+    spec = objects["StatefulSet"]["spec"]
+    pod = spec["template"]["spec"]
+    environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "database-password"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "database-password"]
+    ports = [port["port"] for rule in objects["NetworkPolicy"]["spec"]["egress"] for port in rule["ports"]]
+
+    assert (spec["replicas"], len(spec["volumeClaimTemplates"])) == (4, 1)
+    assert environment["ORGSERVER_DATABASE_URL"] == "postgresql+asyncpg://orgs@db.example.com/orgs"
+    assert environment["ORGSERVER_DATABASE_PASSWORD_COMMAND"] == f"cat {mount['mountPath']}/password"
+    assert (mount["readOnly"], volume["secret"]["secretName"]) == (True, "orgs-db")
+    assert 6432 in ports
+    assert "DATABASE" not in str(read_objects(renderings[0])["StatefulSet"])
 
 
 def test_the_server_is_nobody_special_and_writes_its_volume_alone(pod: dict[str, Any]) -> None:

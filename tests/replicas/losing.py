@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import tempfile
 from pathlib import Path
 
 from tests.faults.servers import Killed, judge
-from tests.replicas.load import has_answers, load
-from tests.replicas.world import replicas
+from tests.replicas.load import CALLERS, has_answers, load
+from tests.replicas.world import Replicas, replicas
 
 
 async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
@@ -20,7 +21,8 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
             async with load(world, key) as done:
                 while killed.kills < kills:
                     await has_answers(done, chance.randrange(20, 60))
-                    await world.kill(chance.choice(world.urls))
+                    await _wait_until_all_are_at_salesforce(world)
+                    await world.kill(chance.choice([url for url in world.urls if world.proxy.under_way[url]]))
                     killed.kills += 1
                     await has_answers(done, 20)  # by those that are left
                     await world.start()
@@ -28,3 +30,11 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
             killed.lost = len(done.lost)
             await judge(killed, world.app, world.acme)
     return killed
+
+
+async def _wait_until_all_are_at_salesforce(world: Replicas) -> None:
+    """Wait until each caller's record is made, and its answer held up."""
+    slow = world.acme.fault("delay", path=".*/sobjects/Contact", seconds=1.5, times=CALLERS, work=True)
+    async with asyncio.timeout(60):
+        while slow.times > 0:
+            await asyncio.sleep(0.01)

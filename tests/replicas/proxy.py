@@ -28,7 +28,8 @@ class RoundRobin:
         self.servers: list[str] = []
         """Who is asked; a server that is taken out gets nothing any more."""
         self.forwarded: Counter[str] = Counter()
-        self._under_way: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
+        """How many requests are not answered yet, by server."""
         self._turn = 0
         self._client = httpx2.AsyncClient(  # a connection that is kept could be closed under a request
             trust_env=False, timeout=_SECONDS, limits=httpx2.Limits(max_keepalive_connections=0)
@@ -38,17 +39,17 @@ class RoundRobin:
         request = Request(scope, receive)
         body = await request.body()
         server = self._pick()
-        self._under_way[server] += 1
+        self.under_way[server] += 1
         try:
             response = await self._forward(request, body, server)
             await response(scope, receive, send)
         finally:
-            self._under_way[server] -= 1
+            self.under_way[server] -= 1
 
     async def take_out(self, server: str) -> None:
         """Send nothing more there, and wait until what was sent is answered."""
         self.servers.remove(server)
-        while self._under_way[server]:
+        while self.under_way[server]:
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:

@@ -32,7 +32,7 @@ async def world(store_server: StoreServer, tmp_path_factory: pytest.TempPathFact
     database = store_server.database(store_server.template)
     with running_provider() as provider:
         async with replicas(
-            tmp_path_factory.mktemp("replicas"), store_server.url(database), provider=provider
+            tmp_path_factory.mktemp("replicas"), store_server.url(database), provider=provider, ORGSERVER_TOOLSETS="all"
         ) as running:
             running.provider = provider
             yield running
