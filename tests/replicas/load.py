@@ -65,6 +65,6 @@ async def load(world: Replicas, key: str, callers: int = CALLERS) -> AsyncIterat
 async def has_answers(done: Load, more: int) -> None:
     """Wait until so many more calls are answered."""
     enough = len(done.answered) + more
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while len(done.answered) < enough:
             await asyncio.sleep(0.01)

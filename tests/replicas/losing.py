@@ -34,7 +34,7 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
 
 async def _wait_until_all_are_at_salesforce(world: Replicas) -> None:
     """Wait until each caller's record is made, and its answer held up."""
-    slow = world.acme.fault("delay", path=".*/sobjects/Contact", seconds=1.5, times=CALLERS, work=True)
-    async with asyncio.timeout(60):
+    slow = world.acme.fault("delay", path=".*/sobjects/Contact", seconds=3, times=CALLERS, work=True)
+    async with asyncio.timeout(120):
         while slow.times > 0:
             await asyncio.sleep(0.01)
