@@ -75,6 +75,7 @@ async def try_call(app: App, alias: str, principal: str | None, tool: str, argum
     """What would be decided; InvalidArgument where the call means nothing, OperatorError where nobody can tell."""
     org = await app.registry.one(alias)
     caller = Caller(Principal(principal or local_principal()), "stdio")
+    await app.access.reload()  # who the principals are is read with the orgs
     standing = app.access.standing(caller)
     if principal is not None and standing is None:
         raise OperatorError(f"no principal is called {principal}", hint="orgserver list-principals shows them")
