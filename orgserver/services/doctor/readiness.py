@@ -51,6 +51,7 @@ class Readiness:
                 holders = await diagnostics.find_overdue_holders(connection, before)
             if not await asyncio.to_thread(self._opens, canary):
                 return ("the master key does not open the store",)
+            holders = [each for each in holders if self._store.process_lock.is_here(each)]
             holders = await self._store.database.scan(partial(self._living, holders)) if holders else []
         except (OperatorError, OSError) as error:
             return (f"the store cannot be used: {error}",)

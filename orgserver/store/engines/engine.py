@@ -46,6 +46,9 @@ class ProcessLock(Protocol):
     def is_alive(self, connection: Connection, holder: str) -> bool:
         """Whether a lease's holder lives; True too where that is not known. Called within a change, or a scan."""
 
+    def is_here(self, holder: str) -> bool:
+        """Whether a lease's holder may be looked into from here: another machine's says nothing of this one."""
+
     def process_of(self, holder: str) -> Holder | None:
         """The process of a lease's holder, where it is known and of this machine."""
 

@@ -63,6 +63,10 @@ class ServerProcessLock:
             return True
         return connection.execute(_IS_HELD, {"key": _key(process_id)}).first() is not None
 
+    def is_here(self, holder: str) -> bool:
+        """Whether it is this process."""
+        return holder.startswith(f"{_WITH_SESSION}/{self._process_id}/")
+
     def process_of(self, _holder: str) -> Holder | None:
         """None: it may be another machine's."""
         return None
