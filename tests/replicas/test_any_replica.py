@@ -64,7 +64,7 @@ async def test_a_cursor_goes_on_at_every_replica(world: Replicas) -> None:
 async def test_an_idempotency_key_is_known_to_all_while_its_call_is_under_way_and_after(world: Replicas) -> None:
     key = await world.add_person("repeater", "acme:read,write")
     call: dict[str, Any] = {"org": "acme", "data": {"LastName": "Once"}, "idempotency_key": "once"}
-    world.acme.fault("delay", path=".*/sobjects/Contact", seconds=1.0)
+    world.acme.fault("delay", path=".*/sobjects/Contact", seconds=4.0)
     first = asyncio.create_task(world.post(key, CREATE, **call))
     clashes = []
     while not clashes or clashes[-1] == "begun":  # until the first has come as far as the store
