@@ -150,7 +150,8 @@ class App:
         from orgserver.services.audit.shipping.shipper import Shipper  # noqa: PLC0415  # as above
 
         place = to if to is not None else address.require(self.settings.ship_to)
-        return Shipper(self.store, address.open_target(place), rest=rest)
+        store_folder = self.settings.home if self.settings.database_url is None else None
+        return Shipper(self.store, address.open_target(place, store_folder), rest=rest)
 
     @cached_property
     def ship_schedule(self) -> Schedule | None:

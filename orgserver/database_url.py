@@ -30,9 +30,10 @@ def sqlite_file(url: str) -> Path:
     path = unquote(rest[1:])
     is_sqlite = scheme in _SQLITE_SCHEMES and rest.startswith("/")
     if not is_sqlite or path in ("", ":memory:") or "\0" in path:
+        meant = "did you mean postgresql+asyncpg://…? " if scheme.startswith("postgres") else ""
         raise ConfigError(
             "ORGSERVER_DATABASE_URL is not a database this version can use",
-            hint="give postgresql+asyncpg://USER@HOST/DATABASE or sqlite+aiosqlite:////absolute/path/orgserver.db,"
+            hint=f"{meant}give postgresql+asyncpg://USER@HOST/DATABASE or sqlite+aiosqlite:////absolute/path/orgserver.db,"
             " or leave it out",
         )
     if "?" in rest:

@@ -104,7 +104,7 @@ class Verifier:
             except InvalidSignature:
                 raise BadNote("its signature does not fit") from None
             return text
-        raise BadNote(f"it is not signed by {self.origin}")
+        raise BadNote(f"it is not signed by {self.origin} (it may be of another store)")
 
     def checkpoint(self, note: str) -> Checkpoint:
         """Read a checkpoint that this key signed; BadNote otherwise."""

@@ -55,6 +55,7 @@ def test_what_leaves_this_machine_is_checked(
         ("postgresql://ada:canary@host/main?password=canary", "another option than host and sslmode"),
         ("postgresql://ada@host/main?sslmode=disable", "sslmode=disable is for a server on this machine"),
         ("postgresql://ada@host/main?sslmode=require", "sslmode is verify-full, or disable"),
+        ("postgres://ada:canary@host/main", "did you mean postgresql+asyncpg://…?"),
         ("postgresq://ada:canary@host/main", "is not a database this version can use"),
         ("mysql://ada:canary@host/main", "is not a database this version can use"),
     ],
@@ -63,7 +64,7 @@ def test_a_url_with_a_mistake_is_refused_without_being_shown(tmp_path: Path, url
     with pytest.raises(ConfigError) as raised:
         find_address(read_settings({"home": tmp_path}, {"ORGSERVER_DATABASE_URL": url}))
 
-    assert reason in str(raised.value)
+    assert reason in f"{raised.value} {raised.value.hint}"
     assert PASSWORD not in f"{raised.value!r} {raised.value.hint}"
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli.output import Failure, print_json, report, safe
+from orgserver.cli.output import Failure, count_of, print_json, report, safe
 from orgserver.cli.process import app_of, app_to_read, has_store, operator, run, settings_of
 from orgserver.model.errors import ConfigError, OrgserverError, StoreError
 
@@ -73,17 +73,15 @@ def verify(
     _report_result(result, facts, as_json=as_json)
     if result.problem is None and not as_json:
         since = f" after sequence {result.since:,}" if result.since else ""
-        click.echo(f"The audit log is whole: {result.entries:,} entries in {result.events:,} events{since}.")
+        click.echo(
+            f"The audit log is whole: {count_of(result.entries, 'entry')} in {count_of(result.events, 'event')}{since}."
+        )
         places = ((len(notes) - beside, "kept elsewhere"), (beside, "in the file beside the store"))
-        counted = "".join(f"; {_count_checkpoints(count)} {place}" for count, place in places if count)
+        counted = "".join(f"; {count_of(count, 'checkpoint')} {place}" for count, place in places if count)
         click.echo(f"Checked: {', '.join(result.checks)}{counted}.")
         if len(notes) == beside:  # whoever puts the store back whole puts that file back, too
             copy = "an older copy put back whole with that file" if beside else "an older copy put back whole"
             click.echo(f"Not checked: {copy} (give --checkpoint FILE, kept elsewhere).")
-
-
-def _count_checkpoints(count: int) -> str:
-    return "1 checkpoint" if count == 1 else f"{count:,} checkpoints"
 
 
 def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, as_json: bool) -> None:
@@ -106,7 +104,7 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
     facts = {"events": result.events, "entries": result.entries, "first": result.first, "signed_to": result.signed_to}
     _report_result(result, facts, as_json=as_json)
     if result.problem is None and not as_json:
-        counts = f"{result.entries:,} entries in {result.events:,} events"
+        counts = f"{count_of(result.entries, 'entry')} in {count_of(result.events, 'event')}"
         click.echo(f"The export is whole: {counts}, from {result.first:,}.")
         if verifier is None:
             click.echo(f"Checked: {', '.join(result.checks)}. Not checked: whose log it is (give --public-key FILE).")

@@ -14,7 +14,7 @@ import click
 
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.audit.new_file import new_file
-from orgserver.cli.output import safe, tell
+from orgserver.cli.output import count_of, safe, tell
 from orgserver.cli.process import app_to_follow, app_to_read, operator, run, settings_of, until_signal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
@@ -58,7 +58,7 @@ def export(format_: str, output: Path | None, follow: bool, **options: Any) -> N
 
     written = run(act())
     if output is not None:
-        tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
+        tell(f"{count_of(written, 'event' if format_ == 'events' else 'entry')} written to {output}")
 
 
 async def _follow(format_: str, criteria: EntryFilter) -> None:

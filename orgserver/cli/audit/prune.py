@@ -14,7 +14,7 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.audit.filters import parse_time, record_id, resolve
 from orgserver.cli.confirmation import agree_guarded
-from orgserver.cli.output import print_json, tell
+from orgserver.cli.output import count_of, print_json, tell
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.audit import EntryFilter
@@ -78,11 +78,12 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
         return
     place = f"; they are in {output}" if output is not None else ""
     begins = f"The log begins at {cut.sequence + 1:,}."
-    tell(f"{cut.entries:,} entries up to {_day(cut.last_time)} were pruned{place}. {begins}")
+    were = "was" if cut.entries == 1 else "were"
+    tell(f"{count_of(cut.entries, 'entry')} up to {_day(cut.last_time)} {were} pruned{place}. {begins}")
 
 
 async def _permission(app: App, cut: Cut, output: Path | None, *, yes: bool) -> Caller:
-    what = f"{cut.entries:,} entries from {_day(cut.first_time)} to {_day(cut.last_time)}"
+    what = f"{count_of(cut.entries, 'entry')} from {_day(cut.first_time)} to {_day(cut.last_time)}"
     where = f"after writing them to {output}" if output is not None else "for good, without an export"
     return await agree_guarded(app, "audit prune", f"Remove {what} {where}?", undone="nothing was pruned", yes=yes)
 

@@ -10,7 +10,7 @@ import click
 
 from orgserver.cli.audit.filters import decision_option, org_option, parse_time, principal_option, warn_of_alias
 from orgserver.cli.audit.new_file import new_file, refuse_existing
-from orgserver.cli.output import print_json, safe, tell
+from orgserver.cli.output import count_of, print_json, safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 
@@ -77,7 +77,7 @@ def report(
             file.write(
                 report_page.page(audit_report, now, operator().principal.name).encode("utf-8", "backslashreplace")
             )
-        tell(f"{output}: {audit_report.total:,} entries")
+        tell(f"{output}: {count_of(audit_report.total, 'entry')}")
     if as_json:
         print_json(audit_report.as_json())
     elif output is None:
@@ -88,7 +88,7 @@ def _show(audit_report: Report, *, wide: bool) -> None:
     from orgserver.cli.audit.pages.report_page import count_repeats, say_filter, shares  # noqa: PLC0415
 
     span = f"{audit_report.since:%Y-%m-%d %H:%M} to {audit_report.until:%Y-%m-%d %H:%M} UTC"
-    click.echo(f"{span}: {audit_report.total:,} entries{safe(say_filter(audit_report.only))}")
+    click.echo(f"{span}: {count_of(audit_report.total, 'entry')}{safe(say_filter(audit_report.only))}")
     if not audit_report.total:
         return
     click.echo(shares(audit_report.counts))

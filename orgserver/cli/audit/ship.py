@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.output import Failure, print_json, report, tell
+from orgserver.cli.output import Failure, count_of, print_json, report, tell
 from orgserver.cli.process import app_of, has_store, operator, run, settings_of
 from orgserver.model.errors import StoreError
 
@@ -62,8 +62,10 @@ def ship(to: str | None, as_json: bool) -> None:
 
 def _sum_up(shipment: Shipment, target: str) -> str:
     if shipment.busy:
-        return f"Another process is shipping just now: {shipment.lag.events:,} events are not in {target} yet."
+        behind = count_of(shipment.lag.events, "event")
+        are = "is" if shipment.lag.events == 1 else "are"
+        return f"Another process is shipping just now: {behind} {are} not in {target} yet."
     if not shipment.parts:
         return f"There was nothing to ship: {target} has everything up to event {shipment.shipped:,}."
-    parts = "1 part" if shipment.parts == 1 else f"{shipment.parts:,} parts"
-    return f"Shipped: {shipment.events:,} events in {parts}; {target} has everything up to event {shipment.shipped:,}."
+    shipped = f"{count_of(shipment.events, 'event')} in {count_of(shipment.parts, 'part')}"
+    return f"Shipped: {shipped}; {target} has everything up to event {shipment.shipped:,}."

@@ -12,7 +12,7 @@ from orgserver.cli import completion
 from orgserver.cli.audit import filters, undo_table
 from orgserver.cli.audit.filters import parse_time
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.output import Failure, print_json, report, tell
+from orgserver.cli.output import Failure, count_of, print_json, report, tell
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.cli.tables import wide_option
 from orgserver.model.audit import EntryFilter
@@ -208,4 +208,4 @@ def erase(
 
 
 def _entries(count: int) -> str:
-    return "1 entry" if count == 1 else f"{count:,} entries"
+    return count_of(count, "entry")

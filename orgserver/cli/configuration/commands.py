@@ -92,6 +92,8 @@ def apply(
     plan, changes = run(_make_plan(settings, work, plan_only=plan_only))
     _show(plan, changes, prune=prune, as_json=as_json)
     if plan_only:
+        if not allow_commands:
+            tell(*texts.command_remarks(plan))
         if exit_code and not plan.is_empty:
             raise Failure(_DIFFERENT)
     elif not plan.is_empty:

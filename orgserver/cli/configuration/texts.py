@@ -111,6 +111,20 @@ def remarks(plan: Plan, *, prune: bool) -> list[str]:
     return lines
 
 
+def command_remarks(plan: Plan) -> list[str]:
+    """What will refuse the apply as long as nobody allows programs."""
+    commands = [
+        f"{reference.place}: {reference}"
+        for each in plan.enrolments
+        if each.problem is None
+        for reference in each.declaration.secrets.values()
+        if reference.kind == "command"
+    ]
+    more = f"; and {len(commands) - _MOST} more" if len(commands) > _MOST else ""
+    named = "; ".join(commands[:_MOST])
+    return [f"Apply refuses these without --allow-commands: {named}{more}."] if commands else []
+
+
 def _change(result: StepResult) -> Change:
     step = result.step
     change = Change(_kind(step), step.name, "update", step.place, ())

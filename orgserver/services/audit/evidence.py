@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.model.errors import AuditBroken
-from orgserver.services.audit.export_files import read_text
+from orgserver.services.audit.export_files import MAKE_ONE, read_text
 from orgserver.store.audit import chain
 from orgserver.store.audit.chain import INTENT
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier, read_checkpoint
@@ -97,7 +97,7 @@ def _read_line(line: str, number: int) -> dict[str, Any]:
     if not isinstance(row, dict) or not ("checkpoint" in row or {"sequence", "hash", "canonical"} <= row.keys()):
         raise NoExport(
             f"line {number} is no event: this is no export of the audit log's evidence",
-            hint="make one with: orgserver audit export --format events --output FILE",
+            hint=MAKE_ONE,
         )
     return row
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TextIO
 
 from orgserver.model.errors import ConfigError
 
-_MAKE_ONE = "make one with: orgserver audit export --format events --output FILE"
+MAKE_ONE = "make one with: orgserver audit export --format events --output FILE"
 
 
 @contextmanager
@@ -30,13 +30,13 @@ def write_text(file: BinaryIO, output: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def read_text(path: Path) -> Iterator[TextIO]:
-    """The lines of an export; what is no text, or no gzip file to its end, is refused in one line."""
+def read_text(path: Path, hint: str = MAKE_ONE) -> Iterator[TextIO]:
+    """The lines of an export; what is no text, or no gzip file to its end, is refused in one line, with a hint."""
     packed = path.suffix == ".gz"
     try:
         with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
             yield lines
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text: it is no export of the audit log's evidence", hint=_MAKE_ONE) from None
+        raise ConfigError(f"{path} is no text: it is no export of the audit log's evidence", hint=hint) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise ConfigError(f"{path} is no whole gzip file: it was cut off or damaged", hint=_MAKE_ONE) from None
+        raise ConfigError(f"{path} is no whole gzip file: it was cut off or damaged", hint=hint) from None

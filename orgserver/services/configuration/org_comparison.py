@@ -47,6 +47,8 @@ def compare(configuration: Configuration, inventory: Inventory, *, prune: bool) 
         _refuse_other_login(declaration, org, inventory.logins.get(org.row_id))
         policy = policies.pop(org.org_id or org.row_id, None)
         changes = _changes(declaration, org, policy, prune=prune)
+        if declaration.enabled is None and not org.enabled:
+            comparison.notes.append(f"org {org.alias} is disabled, and no file says enabled: true")
         if not prune:
             comparison.surplus += [f"{org.alias}: tag {tag}" for tag in org.tags if tag not in declaration.tags]
         if changes != OrgChanges():

@@ -97,7 +97,13 @@ class Reconciler:
             return results
 
         def rehearse(tx: Transaction) -> None:
-            raise _Rehearsal(self._run_in(tx, origin, people))
+            is_same = _version_in(tx) == plan.version
+            try:
+                raise _Rehearsal(self._run_in(tx, origin, people))
+            except ConfigError:
+                if is_same:
+                    raise
+            raise _explain_change("nothing was changed")  # such as what another apply has added by now
 
         try:
             await self._store.database.write(rehearse)
@@ -126,9 +132,7 @@ class Reconciler:
                 return rest
         count = len(plan.steps) - len(rest.steps)
         changes = f"{count} of {len(plan.steps)} changes are done, and no other" if count else "nothing was changed"
-        raise ConfigError(
-            f"the store was changed meanwhile, and the plan is another now: {changes}", hint="apply again"
-        )
+        raise _explain_change(changes)
 
     async def grant_later(self, origin: Origin, steps: Iterable[Step]) -> None:
         """Give grants on orgs that have been registered by now."""
@@ -161,6 +165,10 @@ class Reconciler:
                 raise ConfigError(f"{where}: {error}", hint=error.hint) from None
             results.append(StepResult(step, update))
         return results
+
+
+def _explain_change(done: str) -> ConfigError:
+    return ConfigError(f"the store was changed meanwhile, and the plan is another now: {done}", hint="apply again")
 
 
 def _version_in(tx: Transaction) -> int:

@@ -19,16 +19,23 @@ _BUSY = frozenset({LOCK_TIMEOUT, "57014", "40P01", "40001"})
 _DISK_FULL = "53100"
 _OF_A_CHANGE = frozenset({"22", "23"})
 """Classes of codes for what one change alone asked for: a value, or a constraint."""
+_CORRECT_IT = (
+    "correct ORGSERVER_DATABASE_PASSWORD, _FILE or _COMMAND (with none of them, none was given), or the URL's user"
+)
+_RIGHTS = (
+    "grant SELECT, INSERT, UPDATE, DELETE on its tables and USAGE on its sequences; to migrate, be the tables' owner "
+    "with CREATE on the schema public"
+)
 _REASONS = {
     READ_ONLY: ("is read-only", "give the primary's address; a standby, or a server that is set so, takes no writes"),
-    "28P01": ("refuses the password", "correct ORGSERVER_DATABASE_PASSWORD_FILE or _COMMAND, or the URL's user"),
+    "28P01": ("refuses the password", _CORRECT_IT),
     "28000": (
         "refuses this user",
         "correct the user in ORGSERVER_DATABASE_URL, or let it in by the server's pg_hba.conf",
     ),
     "3D000": ("has no such database", "make it (CREATE DATABASE … OWNER …), or correct ORGSERVER_DATABASE_URL"),
     "3F000": ("lacks the schema public in this database", "make it: CREATE SCHEMA public AUTHORIZATION …"),
-    "42501": ("does not let this user do it", "make the database's owner the user of ORGSERVER_DATABASE_URL"),
+    "42501": ("does not let this user do it", _RIGHTS),
     _DISK_FULL: ("has no disk space left", "free some there"),
     "53300": ("has no connection left for us", "raise its max_connections, or run fewer servers; each takes up to 8"),
     "42P01": ("lacks a table of ours", "restart: it tells where the store was moved; else restore a backup"),

@@ -76,7 +76,7 @@ async def test_parquet_appears_whole_and_only_for_its_owner(shell: Shell, used: 
     again = await shell("audit", "export", "--format", "parquet", "--output", str(file))
 
     table = parquet.read_table(file)
-    assert (exported.code, exported.out, exported.err) == (0, "", f"1 entries written to {file}\n")
+    assert (exported.code, exported.out, exported.err) == (0, "", f"1 entry written to {file}\n")
     assert table.column_names == list(ENTRY_FIELDS)
     assert table["record_ids"].to_pylist() == [[used]]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -7,6 +7,7 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
+from orgserver.vault.signed_notes import Checkpoint, Signer
 from tests.cli.shells import Shell
 from tests.services.audit.shipping.logs import parts, write
 
@@ -36,6 +37,14 @@ async def test_what_was_shipped_verifies_alone_and_only_that_is_pruned(used: She
     later = await used("audit", "ship", "--json", **to)
     alone = await used("audit", "verify", str(away), "--public-key", str(key))
     store = await used("audit", "verify", "--checkpoint", str(away))
+    part = parts(away)[-1]
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-9])
+    damaged = await used("audit", "verify", str(away), "--public-key", str(key))
+    part.write_bytes(whole)
+    foreign = tmp_path / "foreign.note"
+    foreign.write_text(Signer("orgserver/beef", bytes(32)).sign(Checkpoint("orgserver/beef", 1, bytes(32)).text()))
+    strange = await used("audit", "verify", str(away), "--public-key", str(key), "--checkpoint", str(foreign))
     parts(away)[0].unlink()
     lost = await used("audit", "ship", **to)
     unlike = await used("audit", "verify", str(away), "--public-key", str(key))
@@ -53,6 +62,9 @@ async def test_what_was_shipped_verifies_alone_and_only_that_is_pruned(used: She
     assert "from 1." in alone.out
     assert store.code == 0, store.err
     assert "kept elsewhere" in store.out
+    assert "orgserver audit ship --to FOLDER ships it again" in damaged.lines[-1]
+    assert "(it may be of another store)" in strange.err
+    assert (damaged.code, strange.code) == (1, 1)
     assert lost.code == 1
     assert "are missing there, and no longer in the log" in lost.lines[-1]
     assert unlike.code == 1
@@ -63,6 +75,9 @@ async def test_a_server_ships_by_itself_and_is_refused_where_that_is_set_wrongly
     away = tmp_path / "away"
     away.mkdir()
     wrong = await used("serve", ORGSERVER_SHIP_TO="s3:/audit")
+    (used.home / "away").mkdir()
+    (tmp_path / "link").symlink_to(used.home / "away")
+    within = [await used("audit", "ship", "--to", str(path)) for path in (used.home / "away", tmp_path / "link")]
     server = await used.start("serve", ORGSERVER_SHIP_TO=str(away), ORGSERVER_SHIP_EVERY="1")
     async with asyncio.timeout(30):
         while not parts(away):
@@ -72,5 +87,7 @@ async def test_a_server_ships_by_itself_and_is_refused_where_that_is_set_wrongly
 
     assert wrong.code == 1
     assert "cannot be shipped to s3:/…" in wrong.lines[-2]
+    assert [each.code for each in within] == [1, 1]
+    assert all("lies in the home of the store itself" in each.lines[-2] for each in within)
     assert ended.code == 0, ended.err
     assert [each["level"] for each in found.json if each["name"] == "audit shipping"] == ["note"]

@@ -150,11 +150,18 @@ async def test_a_secret_that_is_nowhere_or_another_org_s_stops_everything_before
 ) -> None:
     file = fleet.write(orgs={"acme": org_of(acme)}, principals={"ada": {}})
 
+    fleet.path.with_name("programs.yaml").write_text(
+        fleet.path.read_text().replace("env:APP_SECRET", "command:vault x")
+    )
+    programs = str(fleet.path.with_name("programs.yaml"))
+    planned = [await shell("apply", programs, "--plan", *more) for more in ((), ("--allow-commands",))]
     not_set = await shell("apply", file)
     blank = await shell("apply", file, APP_SECRET=" ")
     await shell.add(acme, alias="acme-eu")
     renamed = await shell("apply", file, APP_SECRET=acme.client_secret)
 
+    line = "Apply refuses these without --allow-commands: programs.yaml, line 8: command:vault."
+    assert [line in each.err for each in planned] == [True, False]
     assert not_set.lines[-1] == "orgserver: error: fleet.yaml, line 8: env:APP_SECRET is not set"
     assert blank.lines[-1] == "orgserver: error: fleet.yaml, line 8: env:APP_SECRET is empty"
     assert renamed.lines[-2:] == [

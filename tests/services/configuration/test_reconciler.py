@@ -104,6 +104,10 @@ async def test_prune_disables_an_org_and_never_removes_one(app: App) -> None:
     assert not globex.enabled
     assert await apply(app, "orgs: {acme: {}}", prune=True) == 0
 
+    back = await app.reconciler.plan(configuration("orgs: {acme: {}, globex: {}}"), prune=True)
+    said = await app.reconciler.plan(configuration("orgs: {acme: {}, globex: {enabled: false}}"), prune=True)
+    assert (back.is_empty, back.notes) == (True, ("org globex is disabled, and no file says enabled: true",))
+    assert (said.is_empty, said.notes) == (True, ())
     plan = await app.reconciler.plan(configuration("orgs: {globex: {enabled: true}}"), prune=False)
     assert [step.enables for step in plan.steps] == [True]
 
@@ -172,6 +176,18 @@ async def test_a_change_from_elsewhere_that_matters_is_not_written_over(app: App
     with pytest.raises(ConfigError, match="the store was changed meanwhile, and the plan is another now"):
         await app.reconciler.carry_out(ORIGIN, files, plan, prune=False)
     assert (await app.registry.one("acme")).policy.row_limit == 5
+
+
+async def test_what_another_apply_has_added_by_now_is_told_as_a_change(app: App) -> None:
+    files = configuration("principals: {ada: {}}")
+    plan = await app.reconciler.plan(files, prune=False)
+    await add_principal(app, "bob")
+    assert [each.step.name for each in await app.reconciler.rehearse(ORIGIN, plan)] == ["ada"]
+    await add_principal(app, "ada")
+
+    with pytest.raises(ConfigError, match="meanwhile, and the plan is another now: nothing was changed") as refused:
+        await app.reconciler.rehearse(ORIGIN, plan)
+    assert refused.value.hint == "apply again"
 
 
 async def test_a_change_from_elsewhere_that_does_not_matter_stands_beside_it(app: App) -> None:

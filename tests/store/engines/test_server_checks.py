@@ -15,7 +15,11 @@ from orgserver.store import server_facts
 from orgserver.store.database import Database
 from orgserver.store.engines import open_engine, server_checks
 from orgserver.store.engines.address import ServerAddress
+from orgserver.store.session import open_store
 from orgserver.tls import build_tls_context
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
+from tests.services.audit.shipping.logs import write
 from tests.store.engines.pooler import before, drop_parameters, invent_key, refusing_parameters
 from tests.store_server import PASSWORD_USER, StoreServer
 
@@ -116,6 +120,25 @@ async def test_a_wrong_password_is_refused_and_the_right_one_asked_for_again(
     assert "refuses the password" in await refusal(careful)
     await opens(careful)
     assert "refuses the password" in await refusal(replace(careful, find_password=None))
+
+
+async def test_smaller_rights_than_an_owner_s_are_enough_to_serve_and_are_named_where_they_lack(
+    store_server: StoreServer, store_database: str, address: ServerAddress, ring: Key
+) -> None:
+    make_role = "DO $$ BEGIN CREATE ROLE limited LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    grants = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO limited"
+    limited = at(address, username="limited")
+    for statement in (make_role, "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM limited"):
+        store_server.ask(store_database, statement)
+    with pytest.raises(StoreError, match="does not let this user do it") as raised:
+        await Database.open(limited)
+    assert "SELECT, INSERT, UPDATE, DELETE" in str(raised.value.hint)
+
+    for statement in (grants, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO limited"):
+        store_server.ask(store_database, statement)
+    store = await open_store(limited, lambda _create: Vault([ring]))
+    await write(store, 1)
+    await store.close()
 
 
 async def test_a_pooler_that_keeps_no_session_is_refused(store_server: StoreServer, address: ServerAddress) -> None:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from itertools import count
 
 from orgserver.cli.audit.pages.page import begin, end, table, text
+from orgserver.cli.output import count_of
 from orgserver.model.text import escape_text
 from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, RULE, Counts, Line, Report
 
@@ -54,7 +55,7 @@ def page(report: Report, time: datetime, maker: str) -> str:
 
 
 def _tiles(report: Report) -> str:
-    tiles = [f"<li><b>{report.total:,}</b>entries</li>"]
+    tiles = [f"<li><b>{report.total:,}</b>{'entry' if report.total == 1 else 'entries'}</li>"]
     for outcome in OUTCOMES:
         number = report.counts.get(outcome, 0)
         if number or outcome in ("succeeded", "denied", "rejected"):
@@ -82,7 +83,7 @@ def _failures(report: Report) -> str:
     titles = ("Outcome", "Error", "Principal", "Org", "Action", "Object", "#Entries", "Newest (UTC)")
     more = f'<p class="soft small">and {report.more_failures:,} more kinds</p>' if report.more_failures else ""
     return (
-        f"<section><h2>Denials and failures</h2><p>{number:,} of {report.total:,} entries "
+        f"<section><h2>Denials and failures</h2><p>{number:,} of {count_of(report.total, 'entry')} "
         f"({100 * number / report.total:.1f} %), what happened most often first within each outcome.</p>"
         f"{table(titles, rows)}{more}</section>"
     )

@@ -18,15 +18,32 @@ _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=@-]+(?:/[A-Za-z0-9!_.*'()=@-]+)*/?")
 _FORM = "give s3://BUCKET/PREFIX, or the path of a folder"
 
 
-def open_target(text: str) -> Target:
-    """The place that is meant; nothing is asked of it yet. ConfigError, in one line, where none can be."""
+def open_target(text: str, store_folder: Path | None = None) -> Target:
+    """The place that is meant; nothing is asked of it yet. ConfigError, in one line, where none can be.
+
+    ``store_folder`` is the home that holds the store, if it lies there.
+    """
     scheme = _SCHEME.fullmatch(text)
     is_drive = scheme is not None and len(scheme[1]) == 1  # of Windows
     if scheme is not None and not is_drive:
         return _open_bucket(scheme)
     if not text.strip() or "\0" in text:
         raise ConfigError("the audit log cannot be shipped to nowhere", hint=_FORM)
-    return Folder(Path(text).expanduser().absolute())
+    path = Path(text).expanduser().absolute()
+    if store_folder is not None and _lies_with(path, store_folder):
+        raise ConfigError(
+            f"{path} lies in the home of the store itself: what destroys the one destroys the other",
+            hint="ship to a folder on another disk or machine, or to s3://BUCKET/PREFIX",
+        )
+    return Folder(path)
+
+
+def _lies_with(path: Path, folder: Path) -> bool:
+    """Whether a place is within a folder, and not on another disk that is mounted there."""
+    place = path.resolve()
+    if not place.is_relative_to(folder.resolve()):
+        return False
+    return not (place.exists() and folder.exists()) or place.stat().st_dev == folder.stat().st_dev
 
 
 def require(text: str | None) -> str:

@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orgserver.model.errors import AuditBroken
 from orgserver.services.audit import evidence
@@ -79,6 +79,18 @@ def read_beginning(content: bytes, verifier: Verifier) -> int:
     if match is None:
         raise BadNote("it does not say where the log begins")
     return int(match[1])
+
+
+def find_owner(content: bytes, verifier: Verifier) -> Literal["this", "other", "unknown"]:
+    """Whose a description is that is not as this log wrote it: this store's id or another's signature tells."""
+    note = content.decode("utf-8", "replace")
+    if verifier.origin in note:
+        return "this"
+    try:
+        Verifier.read("".join(note.split("\n")[1:2])).check(note)
+    except BadNote:
+        return "unknown"
+    return "other"
 
 
 @dataclass(frozen=True, slots=True)

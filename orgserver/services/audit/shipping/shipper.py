@@ -29,6 +29,14 @@ from orgserver.vault.signed_notes import BadNote
 
 _TASK = "shipping"
 _MOST_REST = 1.0
+_OWN_PLACE = "ship each store to a folder or a prefix of its own"
+_PUT_BACK = "put the file back from a copy, or ship to a new folder or prefix"
+_STRANGE = {
+    "this": (f"{LOG_FILE} in {{}} was altered", _PUT_BACK),
+    "other": ("{} holds the log of another store", _OWN_PLACE),
+    "unknown": (f"{LOG_FILE} in {{}} was altered, or is of another store", f"{_PUT_BACK}; {_OWN_PLACE}"),
+}
+"""What is said of a place whose description is not this log's, by whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +138,8 @@ class Shipper:
         try:
             return part_files.read_beginning(content, verifier), []
         except BadNote:
-            is_other = not content.startswith(f"{verifier.origin}\n".encode())
-        raise TargetError(
-            f"{self.target} holds the log of another store, so nothing was shipped there"
-            if is_other
-            else f"{LOG_FILE} in {self.target} was altered, so nothing was shipped there",
-            hint="ship each store to a folder or a prefix of its own",
-        )
+            reason, hint = _STRANGE[part_files.find_owner(content, verifier)]
+        raise TargetError(f"{reason.format(self.target)}, so nothing was shipped there", hint=hint)
 
     async def _refuse_future(self, part: Part, log: Shippable) -> None:
         """A part of what this log does not have, signed by it: the store is a copy, older or another one."""

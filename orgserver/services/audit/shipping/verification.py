@@ -9,17 +9,24 @@ from pathlib import Path
 
 from orgserver.model.errors import ConfigError
 from orgserver.services.audit import evidence
-from orgserver.services.audit.evidence import Finding
+from orgserver.services.audit.evidence import Finding, NoExport
 from orgserver.services.audit.export_files import read_text
 from orgserver.services.audit.shipping.parts import LOG_FILE, Part, read_beginning, read_parts
 from orgserver.services.audit.shipping.targets import Listed
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier
 
+_SHIP_AGAIN = (
+    "move the damaged part away: orgserver audit ship --to FOLDER ships it again while the store has its events"
+)
+
 
 def check_folder(path: Path, verifier: Verifier | None, *, external: Sequence[Checkpoint] = ()) -> Finding:
     """Check every part that lies in a folder, one after the other."""
     parts = _list_parts(path)
-    finding = evidence.check(_read_lines(path, parts), verifier, external=external)
+    try:
+        finding = evidence.check(_read_lines(path, parts), verifier, external=external)
+    except NoExport as error:
+        raise NoExport(str(error), hint=_SHIP_AGAIN) from None
     if finding.problem is not None or verifier is None or not (path / LOG_FILE).exists():
         return finding
     try:
@@ -48,5 +55,5 @@ def _list_parts(path: Path) -> list[Part]:
 
 def _read_lines(path: Path, parts: Sequence[Part]) -> Iterator[str]:
     for part in parts:
-        with read_text(path / part.file.name) as lines:
+        with read_text(path / part.file.name, _SHIP_AGAIN) as lines:
             yield from lines

@@ -14,11 +14,12 @@ from orgserver.private_files import publish
 from orgserver.services.audit.shipping import folder as folders
 from orgserver.services.audit.shipping import shipper as shipping
 from orgserver.services.audit.shipping.folder import Folder
-from orgserver.services.audit.shipping.parts import MAX_BYTES
+from orgserver.services.audit.shipping.parts import MAX_BYTES, describe_log
 from orgserver.services.audit.shipping.shipper import Shipper
 from orgserver.services.audit.shipping.targets import TargetError
 from orgserver.store.processes.sole_task import do_alone
 from orgserver.store.session import Store
+from orgserver.vault.signed_notes import Signer
 
 from .logs import CALLER, head, parts, run_both, ship_to, verify, write
 
@@ -158,12 +159,17 @@ async def test_a_place_of_another_store_is_refused_in_one_sentence(
     away = tmp_path / "away"
     await ship_to(store, away)
     note = (away / "log.note").read_text()
-    (away / "log.note").write_text(note.replace(store.id, store.id[:-4] + "beef"))
+    (away / "log.note").write_bytes(describe_log(Signer("orgserver/beef", bytes(32)), 1))
     with pytest.raises(TargetError, match="holds the log of another store, so nothing was shipped there$"):
         await Shipper(store, Folder(away)).ship(CALLER)
-    (away / "log.note").write_text(note.replace("begins 1", "begins 3"))
-    with pytest.raises(TargetError, match=r"log\.note in .* was altered, so nothing was shipped there$"):
+    for altered in (note.replace("begins 1", "begins 3"), note.replace(store.id, "beef", 1)):
+        (away / "log.note").write_text(altered)
+        with pytest.raises(TargetError, match=r"log\.note in .* was altered, so nothing was shipped there$"):
+            await Shipper(store, Folder(away)).ship(CALLER)
+    (away / "log.note").write_text(note.replace(store.id, store.id[:-4] + "beef"))
+    with pytest.raises(TargetError, match="was altered, or is of another store, so nothing") as unknown:
         await Shipper(store, Folder(away)).ship(CALLER)
+    assert "put the file back from a copy" in str(unknown.value.hint)
     (away / "log.note").unlink()
     shipment = await Shipper(store, Folder(away)).ship(CALLER)
 
