@@ -6,7 +6,8 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, get_args
+from types import SimpleNamespace
+from typing import Any, cast, get_args
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy import select, update
 from orgserver.app import App
 from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway, StoreError
 from orgserver.model.names import CONTACT
-from orgserver.model.orgs import HOLDS_REFRESH_TOKEN, AuthKind, Caller, Org, OrgState
+from orgserver.model.orgs import HOLDS_REFRESH_TOKEN, AuthKind, Caller, Credential, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.tokens.refresh import Refresher
@@ -176,7 +177,8 @@ async def test_a_token_is_not_sent_when_the_lease_may_end_before_the_answer(
 
 async def test_a_clock_that_jumped_ahead_leaves_no_time(app: App) -> None:
     refresher = app.access.tokens._refresher
-    granted = Granted(await org(app), None, app.store.database.clock() - 3_600_000_000, None)  # type: ignore[arg-type]
+    credential = cast(Credential, SimpleNamespace(refresh_token=None))
+    granted = Granted(await org(app), credential, app.store.database.clock() - 3_600_000_000, None)
 
     assert not refresher._time_is_left(granted, asyncio.get_running_loop().time())
 
