@@ -116,6 +116,10 @@ class PretendOperations:
         self.asked("orgs", call.caller, call.tool, match, cursor)
         return self.org_page
 
+    async def aliases(self, call: Call) -> list:
+        self.asked("orgs", call.caller, call.tool)
+        return [facts["org"] for facts in self.org_page.orgs]
+
     async def refuse(self, intent: Intent, error: Denied) -> None:
         if self.refusal_failure is not None:
             raise self.refusal_failure
