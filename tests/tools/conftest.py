@@ -116,7 +116,7 @@ class PretendOperations:
         self.asked("orgs", call.caller, call.tool, match, cursor)
         return self.org_page
 
-    async def aliases(self, call: Call) -> list:
+    async def aliases(self, call: Call) -> Any:
         self.asked("orgs", call.caller, call.tool)
         return [facts["org"] for facts in self.org_page.orgs]
 
