@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,9 +12,10 @@ import click
 from orgserver.cli.output import safe
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.segment import Segment
 
 F = TypeVar("F", bound=Callable[..., Any])
+_GAP = "  "
 SHORT_ID = 18
 """Of a UUIDv7: its millisecond, and enough to tell it from most others of the same one."""
 
@@ -43,35 +44,34 @@ def print_table(
     What is ``paged`` goes through a pager when a terminal would not show it at once.
     """
     from rich.console import Console  # noqa: PLC0415  # only where something is drawn
+    from rich.segment import Segments  # noqa: PLC0415
 
     columns = [i for i, title in enumerate(titles) if not title or any(row[i] not in (None, "") for row in rows)]
     console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
     fits = wide or not console.is_terminal
-    table, width = _table(titles, rows, columns)
-    if ids and not fits and width > console.width:
+    widths = _widths(titles, rows, columns)
+    if ids and not fits and _width(widths) > console.width:
         rows = _shorten_ids(titles, rows, ids)
-        table, width = _table(titles, rows, columns)
+        widths = _widths(titles, rows, columns)
     omitted = []
     for title in spare:
-        if fits or width <= console.width:
+        if fits or _width(widths) <= console.width:
             break
-        if (place := titles.index(title)) in columns:
-            columns.remove(place)
+        if widths.pop(titles.index(title), None) is not None:
             omitted.append(title)
-            table, width = _table(titles, rows, columns)
-    room = console.width
-    lines = (len(rows) + 1) * max(1, math.ceil(width / room))
+    lines = (len(rows) + 1) * max(1, math.ceil(_width(widths) / console.width))
     too_long = console.is_terminal and lines >= console.height
-    console.width = max(width, 1)
+    drawn = Segments(_draw(titles, rows, widths))
     if paged and too_long and os.environ.get("PAGER") != "":  # empty: none is wanted
         with console.capture() as capture:
-            console.print(table, soft_wrap=True)
+            console.print(drawn, soft_wrap=True, end="")
         os.environ.setdefault("LESS", "-FRX")  # colours, and nothing that clears the screen: as git does
         click.echo_via_pager(capture.get().removesuffix("\n"))  # which ends it with one
     else:
-        console.print(table, soft_wrap=True)
+        console.print(drawn, soft_wrap=True, end="")
     if missing := [title for title in omitted if title]:
-        click.echo(click.wrap_text(f"Not shown here: {', '.join(missing)}. --wide shows every column.", room), err=True)
+        named = f"Not shown here: {', '.join(missing)}. --wide shows every column."
+        click.echo(click.wrap_text(named, console.width), err=True)
 
 
 def _shorten_ids(
@@ -87,20 +87,34 @@ def _shorten_ids(
     return [[str(cell)[:length] if i in places and cell else cell for i, cell in enumerate(row)] for row in rows]
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], columns: Sequence[int]) -> tuple[Table, int]:
-    from rich.cells import cell_len  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+def _text(cell: object) -> str:
+    return "" if cell is None else safe(cell)
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    width = 2 * (len(columns) - 1)
-    texts = [[safe("" if row[i] is None else row[i]) for i in columns] for row in rows]
-    for place, i in enumerate(columns):
-        table.add_column(titles[i], no_wrap=True)
-        width += max(cell_len(text) for text in (titles[i], *(line[place] for line in texts)))
-    for line, row in zip(texts, rows, strict=True):
-        table.add_row(*(Text(text, style=_style(row[i])) for text, i in zip(line, columns, strict=True)))
-    return table, width
+
+def _widths(titles: Sequence[str], rows: Sequence[Sequence[object]], columns: Sequence[int]) -> dict[int, int]:
+    """How wide each column is, in cells of a terminal."""
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    return {i: max(cell_len(text) for text in (titles[i], *(_text(row[i]) for row in rows))) for i in columns}
+
+
+def _width(widths: Mapping[int, int]) -> int:
+    return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
+
+
+def _draw(titles: Sequence[str], rows: Sequence[Sequence[object]], widths: Mapping[int, int]) -> Iterator[Segment]:
+    """The pieces of every line. A table of rich measures and wraps each cell several times: seconds for a fleet."""
+    from rich.cells import set_cell_size  # noqa: PLC0415
+    from rich.segment import Segment  # noqa: PLC0415
+    from rich.style import Style  # noqa: PLC0415
+
+    styles = {name: Style.parse(name) for name in ("bold", "green", "red", "yellow")}
+    last = max(widths, default=0)
+    for row in (titles, *rows):
+        for i, width in widths.items():
+            style = styles.get("bold" if row is titles else _style(row[i]))
+            yield Segment(set_cell_size(_text(row[i]), width), style)
+            yield Segment("\n" if i == last else _GAP)
 
 
 def _style(cell: object) -> str:
