@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
-from orgserver.cli.output import Failure, print_json, safe
+from orgserver.cli.output import Failure, count_of, print_json, safe
 from orgserver.cli.process import app_of, no_core_dumps, run
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
@@ -18,6 +20,7 @@ from orgserver.services.doctor import machine
 from orgserver.services.doctor.machine import Finding
 
 _MARKS = {"ok": ("✓", "green"), "note": ("·", None), "warning": ("!", "yellow"), "problem": ("✗", "red")}
+_MOST_ALIKE = 20
 
 
 @click.command(epilog="Example: orgserver doctor --json")
@@ -84,14 +87,37 @@ async def _examine_place(settings: Settings) -> list[Finding]:
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    width = max(len(each.name) for each in findings)
-    for each in findings:
+    shown, more = group_findings(findings)
+    width = max(len(each.name) for each in shown)
+    for each in shown:
         click.echo(f"{_mark(each)} {safe(each.name):<{width}}  {safe(each.text)}")
         if each.todo:
             click.echo(f"  {'':<{width}}  → {safe(each.todo)}")
+    for alike, number in more.items():
+        click.echo(f"{_mark(alike)} {'more':<{width}}  {count_of(number, 'finding')} like that on {safe(alike.name)}")
+    if more:
+        click.echo(f"  {'':<{width}}  → orgserver doctor --json has each of them")
     problems = sum(each.level == "problem" for each in findings)
     warnings = sum(each.level == "warning" for each in findings)
     click.echo(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')}.")
+
+
+def group_findings(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Finding, int]]:
+    """What a person is shown, and of what there is too much: the first of each kind, with how many are left out."""
+    kinds: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    shown = []
+    for each in findings:
+        alike = kinds[each.level, _find_kind(each.text)]
+        alike.append(each)
+        if len(alike) <= _MOST_ALIKE:
+            shown.append(each)
+    return shown, {alike[0]: len(alike) - _MOST_ALIKE for alike in kinds.values() if len(alike) > _MOST_ALIKE}
+
+
+def _find_kind(text: str) -> str:
+    """The words that a finding shares with others of its kind: up to the first sign, without hosts, dates, numbers."""
+    words = re.split(r"[:;,(]", text.removeprefix("disabled; "), maxsplit=1)[0].split()
+    return " ".join(word for word in words if word.isalpha())
 
 
 def _mark(finding: Finding) -> str:

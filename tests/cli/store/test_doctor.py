@@ -14,9 +14,11 @@ from click.testing import CliRunner
 from orgserver.app import open_app
 from orgserver.cli.main import cli
 from orgserver.cli.orgs.pretend_orgs import register
+from orgserver.cli.store.doctor import group_findings
 from orgserver.config import read_settings
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from orgserver.services.doctor.machine import Finding
 from orgserver.services.tokens import token_errors
 from orgserver.store.files import SCHEMA
 from tests.cli.shells import Ran, Shell
@@ -54,6 +56,34 @@ async def test_a_store_in_order_is_told_line_by_line(stocked: Shell) -> None:
     assert "\x1b" not in ran.out
     assert lines[-1] == "no problems, 1 warning."
     assert ran.err == ""
+
+
+def test_of_a_fleet_each_kind_of_finding_is_shown_a_few_times_and_counted() -> None:
+    fleet = [Finding(f"org a{n}", "ok", f"ready; last refreshed {n} hours ago, dies in {n}") for n in range(2_000)]
+    moved = [Finding(f"org m{n}", "warning", f"it moved from m{n}.my.salesforce.com to cs{n}.x") for n in range(22)]
+    rare = Finding("org odd", "problem", "quarantined: odd", "find out why")
+
+    shown, more = group_findings([*fleet[:1_000], rare, *moved, *fleet[1_000:]])
+
+    assert shown == [*fleet[:20], rare, *moved[:20]]
+    assert more == {fleet[0]: 1_980, moved[0]: 2}
+
+
+async def test_a_person_sees_how_many_orgs_are_left_out_and_a_script_sees_all(stocked: Shell) -> None:
+    with closing(sqlite3.connect(stocked.home / "orgserver.db")) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(orgs)")]
+    values = {"row_id": "'row' || value", "alias": "'copy' || value", "org_id": "NULL"}
+    series = "WITH RECURSIVE series(value) AS (VALUES (1) UNION ALL SELECT value + 1 FROM series WHERE value < 40)"
+    row = ", ".join(values.get(name, name) for name in columns)
+    edit(stocked.home, f"{series} INSERT INTO orgs SELECT {row} FROM orgs, series WHERE alias = 'acme'")
+
+    told, listed = await stocked("doctor", "--offline"), await stocked("doctor", "--offline", "--json")
+
+    lines = told.out.splitlines()
+    assert sum(" org " in line for line in lines if not line.startswith(" ")) == 21, told.out
+    assert "more " in told.out and "22 findings like that on org acme" in told.out
+    assert "orgserver doctor --json has each of them" in told.out
+    assert len([name for name in levels(listed) if name.startswith("org ")]) == 42
 
 
 async def test_scripts_get_every_finding(stocked: Shell) -> None:
