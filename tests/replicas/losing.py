@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+import time
 from pathlib import Path
 
 from tests.faults.servers import Killed, judge
 from tests.replicas.load import CALLERS, has_answers, load
 from tests.replicas.world import Replicas, replicas
+
+HELD_SECONDS = 3.0
 
 
 async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
@@ -33,8 +36,16 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
 
 
 async def _wait_until_all_are_at_salesforce(world: Replicas) -> None:
-    """Wait until each caller's record is made, and its answer held up."""
-    slow = world.acme.fault("delay", path=".*/sobjects/Contact", seconds=3, times=CALLERS, work=True)
+    """Wait until each caller's call has reached Salesforce, and none of their answers has left it."""
     async with asyncio.timeout(120):
-        while slow.times > 0:
-            await asyncio.sleep(0.01)
+        while not await _is_each_held(world):
+            pass  # some were answered before the last had come: once more
+
+
+async def _is_each_held(world: Replicas) -> bool:
+    """Hold up an answer for each caller; whether the first is still held when the last call has come."""
+    began = time.monotonic()
+    slow = world.acme.fault("delay", path=".*/sobjects/Contact", seconds=HELD_SECONDS, times=CALLERS, work=True)
+    while slow.times > 0:
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began < HELD_SECONDS

@@ -22,8 +22,7 @@ async def test_a_replica_killed_under_load_loses_no_answer_and_no_record(databas
     print(done)
     assert done.holds, str(done)
     assert not done.refused
-    assert done.unknown <= done.lost
-    assert done.lost
+    assert 1 <= done.unknown <= done.lost
 
 
 async def test_an_upgrade_over_one_step_of_the_schema_fails_no_call(database_url: str) -> None:
