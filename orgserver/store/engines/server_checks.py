@@ -111,10 +111,9 @@ async def _keeps_session(session: Any) -> bool:
 
 def _behind_pooler(address: ServerAddress) -> StoreError:
     return StoreError(
-        f"the store's server {address} is behind a pooler that does not keep a session"
-        " (such as PgBouncer in transaction mode)",
-        hint="give the server's own address, or a pool in session mode with"
-        " ignore_startup_parameters unset and every setting of ours passed on",
+        f"the store's server {address} is behind a pooler that does not keep a session and its settings"
+        " (such as PgBouncer)",
+        hint="give the server's own address, or a pool that keeps sessions and passes on every setting of ours",
     )
 
 

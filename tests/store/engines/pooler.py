@@ -7,16 +7,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 _KEPT = {b"user", b"database", b"client_encoding"}
+_TRACKED = {b"application_name", b"datestyle", b"timezone", b"standard_conforming_strings", b"intervalstyle"}
 _KEY_DATA = b"K\x00\x00\x00\x0c"
 Rewrite = Callable[[bytes], bytes]
 
 
 def drop_parameters(startup: bytes) -> bytes:
     """As PgBouncer with ``ignore_startup_parameters``: what it does not know is not passed on."""
-    words = startup[8:].rstrip(b"\0").split(b"\0")
-    kept = [(name, value) for name, value in zip(words[::2], words[1::2], strict=True) if name in _KEPT]
+    kept = [(name, value) for name, value in _parameters(startup) if name in _KEPT]
     body = startup[4:8] + b"".join(name + b"\0" + value + b"\0" for name, value in kept) + b"\0"
     return struct.pack("!I", len(body) + 4) + body
+
+
+def _parameters(startup: bytes) -> list[tuple[bytes, bytes]]:
+    words = startup[8:].rstrip(b"\0").split(b"\0")
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def invent_key(answer: bytes) -> bytes:
@@ -67,12 +72,15 @@ async def before(
 
 @asynccontextmanager
 async def refusing_parameters() -> AsyncIterator[int]:
-    """As PgBouncer without ``ignore_startup_parameters``: the port of one that refuses what it does not know."""
-    fields = b"SFATAL\0C08P01\0Munsupported startup parameter: lock_timeout\0\0"
+    """As PgBouncer without ``ignore_startup_parameters``: a port that refuses the first setting that it does not track."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(4_096)
-        writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
+        head = await reader.readexactly(4)
+        startup = head + await reader.readexactly(struct.unpack("!I", head)[0] - 4)
+        strange = [name for name, _ in _parameters(startup) if name.lower() not in _KEPT | _TRACKED]
+        if strange:
+            fields = b"SFATAL\0C08P01\0Munsupported startup parameter: " + strange[0] + b"\0\0"
+            writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
         writer.close()
 
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)

@@ -146,7 +146,7 @@ async def test_a_pooler_that_keeps_no_session_is_refused(store_server: StoreServ
         assert "behind a pooler that does not keep a session" in await refusal(at(address, port=port))
     async with refusing_parameters() as port:
         assert "behind a pooler" in await refusal(at(address, port=port))
-    async with before(store_server.port, answers=invent_key) as port:  # in session mode
+    async with before(store_server.port, answers=invent_key) as port:  # it keeps sessions, with their settings
         await opens(at(address, port=port))
 
 
