@@ -92,7 +92,7 @@ async def _round(
     assert process.stdout is not None
     await process.stdout.readline()
     if point == RANDOM:
-        await asyncio.sleep(chance.uniform(0, _MOST_SECONDS))
+        await asyncio.sleep(chance.uniform(0, _MOST_SECONDS))  # the fault itself: its moment is what is random
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     code = await process.wait()

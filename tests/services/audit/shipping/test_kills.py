@@ -22,6 +22,9 @@ _ENDED = -9
 
 async def kill_some(home: Path, place: str, rounds: int, **more: str) -> None:
     """Two processes at a time, killed while they ship."""
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
     for _ in range(rounds):
         command = (sys.executable, "-m", "tests.services.audit.shipping.killed", str(home), place)
         both = [
@@ -32,7 +35,7 @@ async def kill_some(home: Path, place: str, rounds: int, **more: str) -> None:
             assert each.stdout is not None
             assert await each.stdout.readline() == b"ready\n"
         for each in both:
-            await asyncio.sleep(random.uniform(0.02, 0.4))
+            await asyncio.sleep(chance.uniform(0.02, 0.4))  # the fault itself: its moments are what is random
             each.kill()
             await each.communicate()
             assert each.returncode == _ENDED  # and not by itself
