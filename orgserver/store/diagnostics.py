@@ -1,19 +1,15 @@
-"""What the store says of its own health: its schema before it is opened, its figures and its orgs' when it is open."""
+"""What the open store says of its own health: its figures and its orgs'."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import and_, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.orgs import REFRESH_TOKEN_KINDS, OrgState
 from orgserver.store import tables
-from orgserver.store.processes.locks import hold_lock
 from orgserver.store.transaction import Transaction
 
 _DAY_US = 86_400_000_000
@@ -56,25 +52,6 @@ _AUDIT_LOG = select(  # one statement: what is written meanwhile must not look l
     select(tables.audit_base.c.sequence).scalar_subquery().label("pruned"),
     select(func.count()).select_from(tables.audit_events).scalar_subquery().label("stored"),
 )
-
-
-def schema_of(database: Path) -> str | None:
-    """Look at a database without changing, migrating or making it; None where it is no store of ours.
-
-    Raises sqlite3.Error if it is damaged or no database, StoreBusy if another process holds it for long.
-    """
-    with hold_lock(database):  # the last connection to close writes the WAL back
-        return _schema(database)
-
-
-def _schema(database: Path) -> str | None:
-    ours = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as connection:
-        connection.execute("PRAGMA query_only = ON")
-        if connection.execute(ours).fetchone() is None:
-            return None
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(row[0]) if row else None
 
 
 async def read_diagnostics(connection: AsyncConnection, late: int) -> Diagnostics:

@@ -20,7 +20,7 @@ from typing import Literal
 import orgserver
 from orgserver.config import Settings
 from orgserver.salesforce.auth.token_refusals import GUIDE
-from orgserver.store import diagnostics
+from orgserver.store.engines import sqlite_checks
 from orgserver.store.files import FREE_FLOOR, NETWORK_FILE_SYSTEMS, OLDER_SCHEMAS, SCHEMA, find_file_system, lock_path
 from orgserver.store.processes.locks import LockFile
 from orgserver.vault.sources import folder_risk
@@ -207,20 +207,25 @@ def lock_file(database: Path, patience: float) -> Finding:
 
 
 def schema(database: Path) -> Finding:
-    """A check is no reason to migrate a store that older servers may still be using."""
+    """Whether a file is a store of ours, and of which schema."""
     try:
-        schema = diagnostics.schema_of(database)
+        version, may_read = sqlite_checks.look_up_schema(database)
     except (sqlite3.Error, OSError) as error:
         return Finding("schema", "problem", f"{database} cannot be read: {error}", "restore it from a backup")
-    if schema in OLDER_SCHEMAS:
-        todo = "stop servers of the older version, then: orgserver migrate"
-        return Finding("schema", "problem", f"{schema}, and this version needs {SCHEMA}", todo)
-    if schema is None:
+    if version is None:
         return Finding("schema", "problem", f"{database} is no store of orgserver's", "set ORGSERVER_HOME to our own")
-    if schema != SCHEMA:
-        newer = f"{schema}, written by a newer orgserver: this one knows {SCHEMA}"
-        return Finding("schema", "problem", newer, "update orgserver")
-    return Finding("schema", "ok", f"{schema}, the newest")
+    return schema_version(version, may_read=may_read)
+
+
+def schema_version(version: str, *, may_read: bool) -> Finding:
+    """A check is no reason to migrate a store that older servers may still be using."""
+    if version in OLDER_SCHEMAS:
+        todo = "stop servers of the older version, then: orgserver migrate"
+        return Finding("schema", "problem", f"{version}, and this version needs {SCHEMA}", todo)
+    if version != SCHEMA:
+        newer = f"{version}, written by a newer orgserver: this one knows {SCHEMA}"
+        return Finding("schema", "note" if may_read else "problem", newer, "update orgserver")
+    return Finding("schema", "ok", f"{version}, the newest")
 
 
 # -- what they share

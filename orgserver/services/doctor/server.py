@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from orgserver.config import Settings
-from orgserver.services.doctor.machine import Finding, size
-from orgserver.store.files import OLDER_SCHEMAS, SCHEMA
+from orgserver.services.doctor.machine import Finding, schema_version, size
 from orgserver.store.location import find_server
 
 _MUCH_AHEAD_US = 1_000_000
@@ -63,13 +62,7 @@ def clock(ahead_us: int) -> Finding:
 
 
 def schema(version: str | None, *, may_read: bool = False) -> Finding:
-    """A check is no reason to migrate a store that older servers may still be using."""
+    """Whether there is a store in the database, and of which schema."""
     if version is None:
         return Finding("schema", "problem", "the database is empty", "orgserver migrate makes a store in it")
-    if version in OLDER_SCHEMAS:
-        todo = "stop servers of the older version, then: orgserver migrate"
-        return Finding("schema", "problem", f"{version}, and this version needs {SCHEMA}", todo)
-    if version != SCHEMA:
-        newer = f"{version}, written by a newer orgserver: this one knows {SCHEMA}"
-        return Finding("schema", "note" if may_read else "problem", newer, "update orgserver")
-    return Finding("schema", "ok", f"{version}, the newest")
+    return schema_version(version, may_read=may_read)

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,9 @@ from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
 from orgserver.store.engines import schema
-from orgserver.store.engines.schema import OLDEST_READER_QUERY, is_newer, needs_upgrade
+from orgserver.store.engines.schema import OLDEST_READER_QUERY, is_newer, is_readable, needs_upgrade
 from orgserver.store.files import APPLICATION_ID, checking_briefly
+from orgserver.store.processes.locks import hold_lock
 
 T = TypeVar("T")
 
@@ -111,3 +113,26 @@ def _hand_over(
         loop.call_soon_threadsafe(settle)
     except RuntimeError:
         return  # the loop is closed: nobody waits any more
+
+
+def look_up_schema(database: Path) -> tuple[str | None, bool]:
+    """Look at a database without changing, migrating or making it; None where it is no store of ours.
+
+    And whether a newer schema lets this version go on with it.
+
+    Raises sqlite3.Error if it is damaged or no database, StoreBusy if another process holds it for long.
+    """
+    with hold_lock(database):  # the last connection to close writes the WAL back
+        return _read_schema(database)
+
+
+def _read_schema(database: Path) -> tuple[str | None, bool]:
+    ours = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        if connection.execute(ours).fetchone() is None:
+            return None, False
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        version = str(row[0]) if row else None
+        oldest = connection.execute(OLDEST_READER_QUERY).fetchone() if is_newer(version) else None
+    return version, is_readable(oldest[0] if oldest else None)

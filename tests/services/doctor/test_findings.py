@@ -207,6 +207,16 @@ def test_an_older_or_newer_schema_is_told_and_left_as_it_is(database: Path, vers
     assert database.read_bytes() == content
 
 
+def test_a_newer_schema_that_lets_this_version_go_on_is_no_problem(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE store SET oldest_reader = ?", (SCHEMA,))
+
+    finding = machine.of_files(database)[-1]
+
+    assert (finding.level, finding.todo) == ("note", "update orgserver")
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 500])
 def test_a_file_that_is_no_store_is_told(database: Path, content: bytes) -> None:
     database.write_bytes(content)
