@@ -1,7 +1,7 @@
 """Stands between a store's writer and its server, and takes COMMITs or their replies out of the line.
 
 It knows the line's messages (https://www.postgresql.org/docs/current/protocol-message-formats.html): a byte of kind,
-four of length. A COMMIT is a simple query. Each fault ends the connection on both sides.
+four of length. A COMMIT is a simple query. Each fault but silence ends the connection on both sides.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-Loss = Literal["request", "reply", "late"]
+Loss = Literal["request", "reply", "late", "silence"]
 """``request``: the COMMIT never arrives. ``reply``: it is done, and nobody hears of it. ``late``: it is still on its way
-when its sender has heard that the line is gone."""
+when its sender has heard that the line is gone. ``silence``: it is done, and the line stays open without a word."""
 LOSSES: tuple[Loss, ...] = ("request", "reply", "late")
 LATE_SECONDS = 0.15
 
@@ -104,6 +104,8 @@ async def _lose(
     with suppress(asyncio.IncompleteReadError):
         while not (await _read_message(from_server)).startswith(b"Z"):  # ready for the next: it is done
             pass
+    if loss == "silence":
+        await asyncio.Event().wait()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

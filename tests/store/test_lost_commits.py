@@ -15,6 +15,7 @@ from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outco
 from orgserver.model.errors import StoreAway
 from orgserver.model.names import new_id
 from orgserver.store import tables
+from orgserver.store.engines import server_connections
 from orgserver.store.engines.lost_commits import CommitMarks
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.transaction import Transaction
@@ -133,6 +134,22 @@ async def test_a_process_ends_though_it_never_learns_whether_a_commit_was_made(
         await give_up_when_cut_off(app, proxy, one)
         began = time.monotonic()
     assert time.monotonic() - began < 20.0
+
+
+@pytest.mark.timeout(60)
+async def test_a_commit_over_a_line_that_fell_silent_is_looked_up_over_another(
+    place: StorePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_connections, "COMMAND_SECONDS", 1.0)
+    async with cut_off_at_the_next_commit(place, tmp_path / "home") as (app, proxy):
+        proxy.losses, proxy.closes = ("silence",), False
+        one = Intent(new_id(), "local:test", "stdio", Action.CREATE, org="acme", object="Contact")
+
+        async with asyncio.timeout(20):
+            await app.store.audit.record(one, Completion(Outcome.SUCCEEDED))
+
+        assert await outcomes(app) == [Outcome.SUCCEEDED]
+        assert proxy.lost == {"silence": 1}
 
 
 def _count_pending(tx: Transaction) -> int:

@@ -79,22 +79,23 @@ async def connect(address: ServerAddress, *, command_seconds: float | None = COM
 
 def make_writer_engine(address: ServerAddress) -> Engine:
     """The writer's; for code within ``run_in_loop`` alone."""
-    return _make(address, _WRITE, poolclass=NullPool).sync_engine
+    return _make(address, _WRITE, COMMAND_SECONDS, poolclass=NullPool).sync_engine
 
 
 def make_scan_engine(address: ServerAddress) -> Engine:
     """For a thread that reads for long; as above."""
-    return _make(address, _SCAN, poolclass=NullPool, execution_options=_READ).sync_engine
+    return _make(address, _SCAN, None, poolclass=NullPool, execution_options=_READ).sync_engine
 
 
 def make_migration_engine(address: ServerAddress, lock_timeout: str) -> Engine:
     """For making and migrating the tables; as above."""
-    return _make(address, _SCAN | {"lock_timeout": lock_timeout}, poolclass=NullPool).sync_engine
+    return _make(address, _SCAN | {"lock_timeout": lock_timeout}, None, poolclass=NullPool).sync_engine
 
 
 def make_reader_engine(address: ServerAddress) -> AsyncEngine:
     """For short reads from the event loop: each transaction is of one snapshot."""
-    engine = _make(address, pool_size=4, max_overflow=0, pool_recycle=900, execution_options=_READ)
+    options = {"pool_size": 4, "max_overflow": 0, "pool_recycle": 900, "execution_options": _READ}
+    engine = _make(address, {}, COMMAND_SECONDS, **options)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
 
@@ -105,20 +106,22 @@ def _refuse_closed(connection: Any, *_: object) -> None:
         raise DisconnectionError
 
 
-def _make(address: ServerAddress, settings: dict[str, str] | None = None, **options: Any) -> AsyncEngine:
+def _make(
+    address: ServerAddress, settings: dict[str, str], command_seconds: float | None, **options: Any
+) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://",
         hide_parameters=True,
         connect_args={
-            "async_creator_fn": partial(_create, address, settings or {}),
+            "async_creator_fn": partial(_create, address, command_seconds, settings),
             "prepared_statement_cache_size": _CACHED_STATEMENTS,
         },
         **options,
     )
 
 
-async def _create(address: ServerAddress, settings: dict[str, str], **_: object) -> Any:
-    return await connect(address, command_seconds=None if settings else COMMAND_SECONDS, **settings)
+async def _create(address: ServerAddress, command_seconds: float | None, settings: dict[str, str], **_: object) -> Any:
+    return await connect(address, command_seconds=command_seconds, **settings)
 
 
 def lock_key(name: str) -> int:
