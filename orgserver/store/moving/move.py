@@ -10,7 +10,6 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, select
-from sqlalchemy.util import greenlet_spawn
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreError
@@ -25,6 +24,7 @@ from orgserver.store.moving.copy_marks import Stage
 from orgserver.store.moving.places import Place, look_at, open_source, open_target, scan
 from orgserver.store.moving.rows import Step
 from orgserver.store.session import Store, open_store
+from orgserver.store.sql.threads import run_in_loop
 from orgserver.vault.ring import Vault
 
 T = TypeVar("T")
@@ -165,9 +165,3 @@ async def run_to_end(stop: threading.Event, work: Callable[[], T]) -> T:
         stop.set()
         await asyncio.wait({task})
         raise
-
-
-def run_in_loop(work: Callable[[], T]) -> T:
-    """Run what waits for servers in an event loop of this thread's own."""
-    with asyncio.Runner() as runner:
-        return runner.run(greenlet_spawn(work))

@@ -13,10 +13,11 @@ from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller
 from orgserver.store.engines.address import FileAddress, ServerAddress, StoreAddress
 from orgserver.store.moving import rows
-from orgserver.store.moving.move import Copied, Move, move, run_in_loop
+from orgserver.store.moving.move import Copied, Move, move
 from orgserver.store.moving.places import make_engine
 from orgserver.store.moving.rows import Contents, Step
 from orgserver.store.session import Store, open_store
+from orgserver.store.sql.threads import run_in_loop
 from orgserver.vault.sources import open_vault
 from tests.samples.stores.sample import FOLDER
 from tests.store_server import StoreServer
