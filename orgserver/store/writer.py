@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from orgserver.model.errors import StoreError
+from orgserver.model.errors import OperatorError, StoreError
 from orgserver.store.engines.engine import StoreEngine
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
@@ -279,11 +279,12 @@ class Writer:
         failures = writes if group.current is None or self._engine.concerns_all(error) else [group.current]
         return fail_writes(failures, self._engine.explain(error, is_writing=True))
 
-    def _refuse_waiting(self, error: DBAPIError | OSError) -> bool:
+    def _refuse_waiting(self, error: DBAPIError | OSError | OperatorError) -> bool:
         """Tell those who came meanwhile that a server is away; False if this writer is to end."""
+        told = error if isinstance(error, OperatorError) else self._engine.explain(error, is_writing=True)
         waiting: list[PendingWrite[Any]] = []
         self._top_up(waiting)
-        wake_callers(fail_writes(waiting, self._engine.explain(error, is_writing=True)), None, self._go_on)
+        wake_callers(fail_writes(waiting, told), None, self._go_on)
         return not self._is_last
 
     def _reconnect_later(self) -> None:

@@ -64,13 +64,15 @@ async def test_no_commit_lost_and_nothing_is_looked_up(place: StorePlace, monkey
 
 
 @asynccontextmanager
-async def cut_off_at_the_next_commit(place: StorePlace, home: Path) -> AsyncIterator[tuple[App, CommitProxy]]:
+async def cut_off_at_the_next_commit(
+    place: StorePlace, home: Path, **settings: Path
+) -> AsyncIterator[tuple[App, CommitProxy]]:
     """A store whose next COMMIT is done, and after that its server is away."""
     assert place.server is not None
     assert place.url is not None
     async with commit_proxy(place.server.port, seed=SEED, share=1.0) as proxy:
         url = url_of(place.server, place.url.rpartition("/")[2], proxy.port)
-        async with open_app(read_settings({"home": home, "database_url": url}, {})) as app:
+        async with open_app(read_settings({"home": home, "database_url": url, **settings}, {})) as app:
             proxy.losses, proxy.closes, proxy.left = ("reply",), True, 1
             yield app, proxy
 
@@ -150,6 +152,29 @@ async def test_a_commit_over_a_line_that_fell_silent_is_looked_up_over_another(
 
         assert await outcomes(app) == [Outcome.SUCCEEDED]
         assert proxy.lost == {"silence": 1}
+
+
+@pytest.mark.timeout(60)
+async def test_a_commit_is_looked_up_though_the_password_is_away_for_a_while(place: StorePlace, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("not asked for")
+    away = cut_off_at_the_next_commit(place, tmp_path / "home", database_password_file=password)
+    async with away as (app, proxy):
+        proxy.closes = False
+        password.rename(tmp_path / "elsewhere")
+        one, other = (Intent(new_id(), "local:test", "stdio", Action.CREATE, org="acme") for _ in range(2))
+        recording = asyncio.create_task(app.store.audit.record(one, Completion(Outcome.SUCCEEDED)))
+        async with asyncio.timeout(20):
+            while not proxy.lost:
+                await asyncio.sleep(0.01)
+            with pytest.raises(StoreAway):  # who comes meanwhile hears at once
+                await app.store.audit.record(other, Completion(Outcome.SUCCEEDED))
+            assert not recording.done()
+
+            (tmp_path / "elsewhere").rename(password)
+            await recording
+        assert await outcomes(app) == [Outcome.SUCCEEDED]
 
 
 def _count_pending(tx: Transaction) -> int:

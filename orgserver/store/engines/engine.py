@@ -85,7 +85,7 @@ class StoreEngine(Protocol):
         """Wait for the right to begin a transaction that writes, for as long as it takes, and have it in the block."""
 
     def connect_writer(self) -> DriverConnection:
-        """Connect for writing; DBAPIError or OSError where that fails."""
+        """Connect for writing; DBAPIError or OSError where that fails, OperatorError where no password is found."""
 
     def begin(self, driver: DriverConnection, clock: Clock) -> int:
         """Begin a transaction that writes, as the only one in this store: its instant, in microseconds since 1970 UTC.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
+from orgserver.model.errors import OperatorError
 from orgserver.store.engines.engine import StoreEngine
 from orgserver.store.transaction import DriverConnection, Transaction, transact
 from orgserver.store.writes.pending_writes import PendingWrite
@@ -70,7 +71,7 @@ def look_up(
     marks: CommitMarks,
     connection: WriterConnection,
     begin: Callable[[DriverConnection], int],
-    wait_on: Callable[[DBAPIError | OSError], bool],
+    wait_on: Callable[[DBAPIError | OSError | OperatorError], bool],
 ) -> bool | None:
     """Whether a group was committed whose COMMIT got no answer, tried until the server says so.
 
@@ -82,7 +83,7 @@ def look_up(
         try:
             with transact(connection.get(), begin) as transaction:
                 return group.mark is not None and marks.was_committed_in(transaction, group.mark)
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, OSError, OperatorError) as error:
             connection.drop()
             if not wait_on(error):
                 return None

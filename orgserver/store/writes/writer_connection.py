@@ -7,6 +7,7 @@ import time
 
 from sqlalchemy.exc import DBAPIError
 
+from orgserver.model.errors import OperatorError
 from orgserver.store.engines.engine import StoreEngine
 from orgserver.store.transaction import DriverConnection
 
@@ -26,10 +27,10 @@ class WriterConnection:
         """
         self._pause = 0.0
         self._try_at = 0.0
-        self._error: DBAPIError | OSError | None = None
+        self._error: DBAPIError | OSError | OperatorError | None = None
 
     def get(self) -> DriverConnection:
-        """Connect where there is none; DBAPIError or OSError where that fails."""
+        """Connect where there is none; DBAPIError or OSError where that fails, OperatorError for want of a password."""
         if self.current is None or self.current.connection.closed:
             self.current = self._connect()
         return self.current
@@ -55,7 +56,7 @@ class WriterConnection:
             raise self._error.with_traceback(None)
         try:
             connection = self._engine.connect_writer()
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, OSError, OperatorError) as error:
             if self._engine.is_server:
                 self._error, self._pause = error, min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
                 self._try_at = time.monotonic() + self._pause
