@@ -111,7 +111,7 @@ class StoreServer:
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a power cut would: it recovers from its log at the next start."""
+        """End it as a crash of its own would: it recovers from its log at the next start."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:

@@ -28,7 +28,6 @@ from .store_places import IN_FILE, StorePlace
 LEASE, TOKEN, TOKEN_ON_SERVER = "60", 30, 3
 GO_ON_SECONDS = 2.0
 """A lease ends with its holder: whoever comes next does not wait for its minute."""
-"""On a server a holder may only seem dead: they wait until no answer can come any more, where it had sent."""
 AT_ONCE = 4
 DYING = str(Path(__file__).with_name("dying.py"))
 
@@ -45,7 +44,8 @@ class Kills:
     slowest: float = 0.0
     """Of the first calls after a kill, in seconds."""
     go_on: float = GO_ON_SECONDS
-    """What it may be."""
+    """What it may be. On a server a holder may only seem dead: who comes next waits until no answer can come any more,
+    where it had sent."""
     wrong: list[str] = field(default_factory=list)
     points: Counter[str] = field(default_factory=Counter)
 
