@@ -143,9 +143,7 @@ class ServerEngine:
                 connection = await stack.enter_async_context(self._reads.connect())
             except exc.TimeoutError:
                 raise StoreBusy("the store is busy: every connection is in use", hint="try again shortly") from None
-            except OSError as error:
-                raise self.explain(error, is_writing=False) from None
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
                 raise self.explain(error, is_writing=False) from None
             try:
                 yield connection

@@ -131,7 +131,7 @@ def _open_database(address: ServerAddress) -> AbstractContextManager[Place]:
 
 
 def _refuse_living(place: Place) -> None:
-    """Refuse while other processes have sessions; and lock the head, so that none that comes writes."""
+    """Refuse while other processes have sessions; who comes later cannot write, once ``read_source`` has the head."""
     until = time.monotonic() + _ENDING_SECONDS
     while True:
         with place.using() as connection:
