@@ -61,17 +61,17 @@ def print_table(
             omitted.append(title)
     lines = (len(rows) + 1) * max(1, math.ceil(_width(widths) / console.width))
     too_long = console.is_terminal and lines >= console.height
-    drawn = Segments(_draw(titles, rows, widths))
+    segments = Segments(_draw(titles, rows, widths))
     if paged and too_long and os.environ.get("PAGER") != "":  # empty: none is wanted
         with console.capture() as capture:
-            console.print(drawn, soft_wrap=True, end="")
+            console.print(segments, soft_wrap=True, end="")
         os.environ.setdefault("LESS", "-FRX")  # colours, and nothing that clears the screen: as git does
         click.echo_via_pager(capture.get().removesuffix("\n"))  # which ends it with one
     else:
-        console.print(drawn, soft_wrap=True, end="")
+        console.print(segments, soft_wrap=True, end="")
     if missing := [title for title in omitted if title]:
-        named = f"Not shown here: {', '.join(missing)}. --wide shows every column."
-        click.echo(click.wrap_text(named, console.width), err=True)
+        note = f"Not shown here: {', '.join(missing)}. --wide shows every column."
+        click.echo(click.wrap_text(note, console.width), err=True)
 
 
 def _shorten_ids(

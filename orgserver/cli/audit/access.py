@@ -15,7 +15,7 @@ from orgserver.cli.audit.filters import org_option
 from orgserver.cli.audit.new_file import new_file, refuse_existing
 from orgserver.cli.audit.pages import access_page
 from orgserver.cli.audit.pages.access_page import say_last_use, say_limits, say_orgs, say_through
-from orgserver.cli.output import safe, tell
+from orgserver.cli.output import count_of, safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.text import escape_json
@@ -133,8 +133,8 @@ def _row(line: Access, report: AccessReport) -> tuple[str | None, ...]:
 
 
 def _count(report: AccessReport) -> str:
-    about = f"{report.principals:,} {'principal' if report.principals == 1 else 'principals'}"
-    where = report.org or f"{report.orgs:,} {'org' if report.orgs == 1 else 'orgs'}"
+    about = count_of(report.principals, "principal")
+    where = report.org or count_of(report.orgs, "org")
     unused = f", unused for {report.unused_days:,} days" if report.unused_days else ""
     grants = sum(line.grant is not None for line in report.access)
-    return f"{about}, {where}{unused}: {grants:,} {'grant' if grants == 1 else 'grants'} in force"
+    return f"{about}, {where}{unused}: {count_of(grants, 'grant')} in force"

@@ -12,7 +12,7 @@ from orgserver.cli.login.sf_cli import agree
 from orgserver.cli.orgs.csv_rows import COLUMNS
 from orgserver.cli.orgs.enrolment import known_limits, permission_to_limit, same_limits
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
-from orgserver.cli.output import Failure, print_json, safe, tell, warn
+from orgserver.cli.output import Failure, count_of, print_json, safe, tell, warn
 from orgserver.cli.policies.options import policy_options, read_policy
 from orgserver.cli.policies.unknown_names import warn_of_unknown
 from orgserver.cli.process import app_of, run, settings_of
@@ -60,7 +60,7 @@ def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, wide: bool, as_j
     new = sum(each.fate is Fate.NEW for each in plan)
     results: list[ImportResult] = []
     if new and not yes:
-        _ask(plan, f"Import {_orgs(new)}?", place, here=file != STDIN, as_json=as_json)
+        _ask(plan, f"Import {count_of(new, 'org')}?", place, here=file != STDIN, as_json=as_json)
     if new:
         results = run(_carry_out(settings, plan, as_json=as_json))
     if as_json:
@@ -215,15 +215,11 @@ def _warn_of_copies(results: Sequence[ImportResult], place: str, *, is_file: boo
         if place == place_of(None):
             remedy = "There, forget each with sf org logout --target-org NAME, or log in anew with sf org login web."
         warn(
-            f"refresh token rotation is on in {_orgs(rotated)}: the copies in {place} are dead now, and using one "
-            f"would revoke ours. {remedy}"
+            f"refresh token rotation is on in {count_of(rotated, 'org')}: the copies in {place} are dead now, and "
+            f"using one would revoke ours. {remedy}"
         )
     elif is_file and any(each.enrolled for each in results):
         warn(f"{place} holds secrets that still work; delete it once everything is imported")
-
-
-def _orgs(count: int) -> str:
-    return f"{count} org{'' if count == 1 else 's'}"
 
 
 def _host(url: str | None) -> str | None:

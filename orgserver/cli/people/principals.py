@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.output import print_facts, print_json, safe, tell
+from orgserver.cli.output import count_of, print_facts, print_json, safe, tell
 from orgserver.cli.people import details
 from orgserver.cli.people.options import grant_options, parse_end, read_grant_changes, revoke_option, split_names
 from orgserver.cli.policies.limit_texts import limit_lines, loosening_lines
@@ -225,7 +224,8 @@ def remove_principal(name: str, yes: bool) -> None:
         async with app_of(settings_of()) as app:
             record = await app.people.principals.one(name)
             if not yes:
-                question = f"Remove {name} ({_count(record.grants, 'grant')}, {_count(record.keys, 'key')})?"
+                holdings = f"{count_of(len(record.grants), 'grant')}, {count_of(len(record.keys), 'key')}"
+                question = f"Remove {name} ({holdings})?"
                 agree(question, undone=f"{name} was not removed")
             await app.people.principals.remove(operator(), name)
 
@@ -291,8 +291,3 @@ def _show_key(update: PrincipalUpdate) -> None:
     if update.key is not None:
         tell(f"API key {update.key.id}, shown this once:")
         click.echo(update.key.text.reveal())
-
-
-def _count(items: Sequence[object], noun: str) -> str:
-    """How many things there are, as a person says it."""
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

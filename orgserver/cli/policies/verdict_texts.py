@@ -6,7 +6,7 @@ from typing import Any
 
 from orgserver.cli.policies.trial import Verdict
 from orgserver.model.access.policies import Policy
-from orgserver.model.access.principals import Grant
+from orgserver.model.access.principals import PERMISSIONS, Grant
 from orgserver.model.access.standing import Standing
 from orgserver.model.orgs import CLOSED_STATES
 
@@ -91,7 +91,7 @@ def _grant(grant: Grant, name: str) -> str:
 
 
 def _permissions(grant: Grant) -> str:
-    return ", ".join(permission for permission in ("read", "write", "delete") if permission in grant.permissions)
+    return ", ".join(permission for permission in PERMISSIONS if permission in grant.permissions)
 
 
 def _grant_facts(grant: Grant) -> dict[str, Any]:
@@ -99,6 +99,6 @@ def _grant_facts(grant: Grant) -> dict[str, Any]:
         "id": grant.id,
         "holder": grant.holder,
         "selector": grant.selector.text,
-        "permissions": [each for each in ("read", "write", "delete") if each in grant.permissions],
+        "permissions": [each for each in PERMISSIONS if each in grant.permissions],
         "until": grant.until.isoformat() if grant.until is not None else None,
     }

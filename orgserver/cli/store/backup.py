@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orgserver.cli.output import Failure, print_json, report, safe, tell, warn
+from orgserver.cli.output import Failure, count_of, print_json, report, safe, tell, warn
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
@@ -120,8 +120,7 @@ def _fail_if_broken(copied: StoreCopy) -> None:
 
 
 def _counted(copied: StoreCopy) -> str:
-    orgs = f"{copied.orgs:,} org{'' if copied.orgs == 1 else 's'}"
-    return f"{orgs}, {copied.events:,} audit event{'' if copied.events == 1 else 's'}"
+    return f"{count_of(copied.orgs, 'org')}, {count_of(copied.events, 'audit event')}"
 
 
 def _size(size: int) -> str:

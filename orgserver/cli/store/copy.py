@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orgserver.cli.output import Failure, print_json, report, safe, tell
+from orgserver.cli.output import Failure, count_of, print_json, report, safe, tell
 from orgserver.cli.process import operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.database_url import take_password
@@ -86,8 +86,7 @@ def _facts_of(copied: Copied) -> dict[str, Any]:
 
 
 def _tell_moved(copied: Copied, source: StoreAddress, target: StoreAddress) -> None:
-    orgs = f"{copied.orgs:,} org{'' if copied.orgs == 1 else 's'}"
-    events = f"{copied.events:,} audit event{'' if copied.events == 1 else 's'}"
+    orgs, events = count_of(copied.orgs, "org"), count_of(copied.events, "audit event")
     verified = f", {copied.rows:,} rows in all, compared and verified" if copied.rows else ""
     click.echo(f"{safe(target)}: {orgs}, {events}{verified}")
     tell(f"Set {_VARIABLE}={url_of(target)} for every server and command, and start them.")

@@ -31,7 +31,8 @@ async def check_shipping(make_shipper: Callable[[], Shipper], *, offline: bool) 
     if not lag.events:
         return Finding(_NAME, "ok", text)
     behind = timedelta(seconds=round(lag.seconds))
-    text = f"{text}; {lag.events:,} events are not there yet, the first for {behind}"
+    missing = "1 event is" if lag.events == 1 else f"{lag.events:,} events are"
+    text = f"{text}; {missing} not there yet, the first for {behind}"
     if behind < _LATE:
         return Finding(_NAME, "ok", text)
     return Finding(_NAME, "warning", text, "a server with ship_to ships by itself; orgserver audit ship does it now")
