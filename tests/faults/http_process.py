@@ -15,6 +15,7 @@ ACCEPTED = {"accept": "application/json, text/event-stream", "mcp-protocol-versi
 ANY_PORT = "127.0.0.1:0"
 PROGRAM = ("-m", "orgserver")
 START_SECONDS = 90
+END_SECONDS = 30
 
 
 class HttpProcess:
@@ -42,7 +43,7 @@ class HttpProcess:
 
     async def read_end(self) -> int:
         assert self.process.stderr is not None
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(END_SECONDS):
             self.lines.append((await self.process.stderr.read()).decode())
             return await self.process.wait()
 

@@ -28,9 +28,8 @@ from .store_places import IN_FILE, StorePlace
 
 CALLERS = 6
 BOUND_SECONDS = 2.0
-SESSION_SECONDS = 10.0
-"""A database's server ends the session of who holds the store and says nothing after 5 s; two stops may follow at once.
-"""
+SESSION_SECONDS = 8.0
+"""Nobody can tell that who holds a database's lock is stopped: two stops, of 4 s at most, may follow at once."""
 ANSWERS = 8
 """How many the other server gives before the stopped one goes on."""
 LONGEST_SECONDS = 4.0

@@ -26,7 +26,10 @@ from orgserver.store.engines.server_locks import end_session
 OLDEST_SERVER = 14
 _OURS = frozenset({"alembic_version", "store", "audit_head"})
 """Tables that every store of ours has, of whatever schema."""
-_ABOUT_SESSION = "SELECT current_setting('lock_timeout'), pg_backend_pid(), current_setting('server_encoding')"
+_ABOUT_SESSION = """
+    SELECT current_setting('lock_timeout'), current_setting('synchronous_commit'), pg_backend_pid(),
+    current_setting('server_encoding')
+"""
 TABLES = """
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
@@ -84,8 +87,8 @@ async def schema_in(session: Any, name: str) -> str | None:
 
 
 async def _check_server(session: Any, address: ServerAddress) -> None:
-    lock_timeout, pid, encoding = await session.fetchrow(_ABOUT_SESSION)
-    if lock_timeout != LOCK_TIMEOUT:
+    lock_timeout, synchronous, pid, encoding = await session.fetchrow(_ABOUT_SESSION)
+    if (lock_timeout, synchronous) != (LOCK_TIMEOUT, "on"):
         raise _behind_pooler(address)
     if pid != session.get_server_pid() and not await _keeps_session(session):
         raise _behind_pooler(address)

@@ -30,6 +30,8 @@ class ServerReader:
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
         self._session: Any = None
+        self._connecting: asyncio.Task[Any] | None = None
+        """Goes on when those who asked have been refused: to get a password may take longer than an answer may."""
         self._turn = asyncio.Lock()
         self._next_version: asyncio.Task[int] | None = None
         """Asks for the number, and has not sent its question yet."""
@@ -68,6 +70,9 @@ class ServerReader:
     async def aclose(self) -> None:
         """Disconnect."""
         async with self._turn:
+            connecting, self._connecting = self._connecting, None
+            if connecting is not None:
+                connecting.cancel()
             session, self._session = self._session, None
             if session is not None:
                 await end_session(session)
@@ -102,8 +107,19 @@ class ServerReader:
 
     async def _fetch_once(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         if not self.is_open:
-            self._session = await connect(self._address)
+            self._session = await self._connect()
         return [tuple(row) for row in await self._session.fetch(sql, *values)]
+
+    async def _connect(self) -> Any:
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(connect(self._address))
+            self._connecting.add_done_callback(_retrieve)
+        connecting = self._connecting
+        try:
+            return await asyncio.shield(connecting)
+        finally:
+            if connecting.done():
+                self._connecting = None
 
     def _drop(self) -> None:
         session, self._session = self._session, None

@@ -159,10 +159,12 @@ def _bring_schema(target: Place) -> None:
             upgrade(connection)
 
 
-def set_verified(target: Place) -> None:
-    """Write that the copy is whole: from now on the source may be marked."""
+def set_verified(target: Place, copy_id: str) -> None:
+    """Write that this copy is whole: from now on the source may be marked."""
     with target.changing() as connection:
-        connection.execute(update(unfinished_copy).values(is_verified=True))
+        mine = unfinished_copy.columns.copy_id == copy_id
+        if connection.execute(update(unfinished_copy).where(mine).values(is_verified=True)).rowcount != 1:
+            raise StoreError(f"{target.address} holds another copy by now", hint="run the same command again")
 
 
 def mark_moved(source: Place, copy_id: str, target_name: str) -> None:

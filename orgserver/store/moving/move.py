@@ -101,7 +101,7 @@ def _copy(order: Move, store: Store, stop: threading.Event) -> Copied:
             raise StoreError("another process moved this store just now", hint="run this again")
         copy_id = copy_marks.begin_copy(target, state.store_id, found)
         copied = copy_all(source, target, store, _stoppable(order.tell, stop))
-        copy_marks.set_verified(target)
+        copy_marks.set_verified(target, copy_id)
         copy_marks.mark_moved(source, copy_id, url_of(order.target))
         copy_marks.publish(source, target)
     return copied

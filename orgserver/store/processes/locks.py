@@ -129,7 +129,10 @@ def hold_lock_if_free(database: Path, patience: Patience) -> Iterator[None]:
 @contextmanager
 def hold_file_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock file, if nobody else does; the file stays there, for removing it would split the lock in two."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    except OSError as error:
+        raise StoreError(f"the file {path} cannot be locked: {error.strerror}") from error
     with os.fdopen(descriptor, "r+b") as file:
         is_mine = lock_file_if_free(file)
         try:

@@ -106,3 +106,51 @@ async def test_a_store_that_holds_nothing_yet_is_not_taken_for_one(address: Serv
     with pytest.raises(StoreError, match="holds nothing yet"):
         await database.version_reader.ask_version()
     await database.close()
+
+
+async def test_a_password_that_takes_longer_than_an_answer_may_is_waited_for_by_the_connection_not_by_callers(
+    address: ServerAddress, ring: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await made(address, ring)).close()
+    asked, is_there = 0, asyncio.Event()
+    connect = server_reader.connect
+
+    async def connect_late(address: ServerAddress) -> Any:
+        nonlocal asked
+        asked += 1
+        await is_there.wait()
+        return await connect(address)
+
+    monkeypatch.setattr(server_reader, "connect", connect_late)
+    monkeypatch.setattr(server_reader, "ANSWER_SECONDS", 0.05)
+    reader = ServerReader(address)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await reader.ask_version()
+    is_there.set()
+    monkeypatch.setattr(server_reader, "ANSWER_SECONDS", 20.0)
+
+    assert await reader.ask_version() == await reader.ask_version()
+    assert asked == 1
+    await reader.aclose()
+
+
+async def test_a_connection_under_way_is_given_up_with_its_reader(
+    address: ServerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+
+    async def connect_never(_address: ServerAddress) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(server_reader, "connect", connect_never)
+    monkeypatch.setattr(server_reader, "ANSWER_SECONDS", 0.05)
+    reader = ServerReader(address)
+    with pytest.raises(StoreError):
+        await reader.ask_version()
+    await reader.aclose()
+
+    await asyncio.wait_for(ended.wait(), 20)

@@ -23,7 +23,6 @@ from orgserver.store import tables
 from orgserver.store.audit import checkpoints, reader
 from orgserver.store.audit.base import read_base_in
 from orgserver.store.audit.checkpoints import Shippable
-from orgserver.store.processes.sole_task import do_alone
 from orgserver.store.session import Store
 from orgserver.vault.signed_notes import BadNote
 
@@ -72,8 +71,8 @@ class Shipper:
 
     async def ship(self, caller: Caller) -> Shipment:
         """Put there what is missing; on record, however it ends. TargetError where it cannot be done."""
-        async with do_alone(self._store.database.beside, _TASK) as alone:
-            if not alone:
+        async with self._store.database.engine.exclusive(_TASK) as is_mine:
+            if not is_mine:
                 return replace(await self.look(), busy=True)
             standing, begins, problems = await self._compare()
             if (await self._read_lag(standing.shipped)).events:

@@ -9,7 +9,6 @@ import pytest
 
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import new_id
-from orgserver.services.audit.shipping import shipper as shipping
 from orgserver.services.audit.shipping.address import open_target
 from orgserver.services.audit.shipping.bucket import Bucket
 from orgserver.services.audit.shipping.folder import Folder
@@ -60,7 +59,7 @@ async def test_four_who_ship_at_once_ship_every_event_once_and_a_later_run_goes_
     for _ in range(8):
         await write(store, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(shipping, "do_alone", nobody_waits)
+        patch.setattr(store.database.engine, "exclusive", nobody_waits)
         shipments = await run_both(*(Shipper(store, open_bucket(moto, prefix)) for _ in range(4)))
     await write(store, 1)
     later = await Shipper(store, open_bucket(moto, prefix)).ship(CALLER)

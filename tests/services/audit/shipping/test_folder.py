@@ -12,12 +12,10 @@ import pytest
 from orgserver.model.errors import OperatorError
 from orgserver.private_files import publish
 from orgserver.services.audit.shipping import folder as folders
-from orgserver.services.audit.shipping import shipper as shipping
 from orgserver.services.audit.shipping.folder import Folder
 from orgserver.services.audit.shipping.parts import MAX_BYTES, describe_log
 from orgserver.services.audit.shipping.shipper import Shipper
 from orgserver.services.audit.shipping.targets import TargetError
-from orgserver.store.processes.sole_task import do_alone
 from orgserver.store.session import Store
 from orgserver.vault.signed_notes import Signer
 
@@ -50,7 +48,7 @@ async def test_two_who_ship_at_once_ship_every_event_once(
     away.mkdir()
     for _ in range(12):
         await write(store, 1)
-    monkeypatch.setattr(shipping, "do_alone", nobody_waits)
+    monkeypatch.setattr(store.database.engine, "exclusive", nobody_waits)
     shipments = await run_both(*(Shipper(store, Folder(away)) for _ in range(4)))
 
     assert sum(each.parts for each in shipments) == len(parts(away)) == 12
@@ -61,10 +59,10 @@ async def test_one_process_ships_at_a_time_and_the_other_says_so(store: Store, t
     away = tmp_path / "away"
     shipper = await ship_to(store, away)
     await write(store, 1)
-    async with do_alone(store.database.beside, "shipping") as alone:
+    async with store.database.engine.exclusive("shipping") as is_mine:
         refused = await shipper.ship(CALLER)
 
-    assert alone
+    assert is_mine
     assert refused.busy
     assert refused.lag.events > 0
     assert refused.lag.seconds > 0
