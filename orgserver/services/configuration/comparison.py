@@ -48,9 +48,7 @@ class _Comparison:
         principals = [step for each in self._files.principals.values() for step in self._principal(each)]
         groups = [step for each in self._files.groups.values() for step in self._group(each)]
         # What leaves comes first: its name, or whose subject it is, may be somebody else's now.
-        leaving = [step for step in principals if isinstance(step, PrincipalStep) and step.changes.no_subjects]
-        rest = [step for step in principals if step not in leaving]
-        steps: list[Step] = [*orgs.steps, *removals, *leaving, *rest, *groups]
+        steps: list[Step] = [*orgs.steps, *removals, *sorted(principals, key=_keeps_subjects), *groups]
         return Plan(
             self._store.version,
             tuple(steps),
@@ -230,3 +228,7 @@ def _principal_changes(
         no_subjects=tuple(absent_subjects),
         limits=PolicyEdit.replacing(declaration.limits) if has_limits and declaration.limits else PolicyEdit(),
     )
+
+
+def _keeps_subjects(step: Step) -> bool:
+    return not (isinstance(step, PrincipalStep) and bool(step.changes.no_subjects))

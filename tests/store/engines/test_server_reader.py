@@ -9,7 +9,7 @@ import pytest
 from orgserver.model.errors import StoreError
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.database import Database
-from orgserver.store.engines import server_reader
+from orgserver.store.engines import server_connections, server_reader
 from orgserver.store.engines.address import ServerAddress
 from orgserver.store.engines.server_reader import ServerReader
 from orgserver.store.session import Store, open_store
@@ -113,7 +113,7 @@ async def test_a_password_that_takes_longer_than_an_answer_may_is_waited_for_by_
 ) -> None:
     await (await made(address, ring)).close()
     asked, is_there = 0, asyncio.Event()
-    connect = server_reader.connect
+    connect = server_connections.connect
 
     async def connect_late(address: ServerAddress) -> Any:
         nonlocal asked

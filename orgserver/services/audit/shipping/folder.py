@@ -64,25 +64,11 @@ class Folder:
 
     def _read(self, name: str) -> bytes | None:
         try:
-            return self._read_regular(self._path / name)
+            return read_regular(self._path / name)
         except OSError as error:
             if error.errno in _NO_FILE:
                 return None
             raise self._refuse("read", error) from None
-
-    def _read_regular(self, path: Path) -> bytes | None:
-        """A file, as far as one can be part of a log; None where the name is that of a folder, a pipe or a device.
-
-        Whoever may write there is told of, and neither stops who ships nor fills its memory.
-        """
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(MAX_BYTES + 1) or None
-        finally:
-            os.close(descriptor)
 
     def _add(self, name: str, content: bytes) -> bool:
         path = self._path / name
@@ -106,3 +92,18 @@ class Folder:
         return TargetError(
             f"{self._path} cannot be {verb}: {reason}", hint="check its permissions, its free space and its mount"
         )
+
+
+def read_regular(path: Path) -> bytes | None:
+    """A file, as far as one can be part of a log; None where the name is that of a folder, a pipe or a device.
+
+    Whoever may write there is told of, and neither stops who ships nor fills its memory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1) or None
+    finally:
+        os.close(descriptor)

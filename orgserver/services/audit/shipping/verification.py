@@ -11,6 +11,7 @@ from orgserver.model.errors import ConfigError
 from orgserver.services.audit import evidence
 from orgserver.services.audit.evidence import Finding, NoExport
 from orgserver.services.audit.export_files import read_text
+from orgserver.services.audit.shipping.folder import read_regular
 from orgserver.services.audit.shipping.parts import LOG_FILE, Part, read_beginning, read_parts
 from orgserver.services.audit.shipping.targets import Listed
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier
@@ -27,10 +28,11 @@ def check_folder(path: Path, verifier: Verifier | None, *, external: Sequence[Ch
         finding = evidence.check(_read_lines(path, parts), verifier, external=external)
     except NoExport as error:
         raise NoExport(str(error), hint=_SHIP_AGAIN) from None
-    if finding.problem is not None or verifier is None or not (path / LOG_FILE).exists():
+    note = read_regular(path / LOG_FILE) if (path / LOG_FILE).exists() else None
+    if finding.problem is not None or verifier is None or note is None:
         return finding
     try:
-        begins = read_beginning((path / LOG_FILE).read_bytes(), verifier)
+        begins = read_beginning(note, verifier)
     except BadNote as bad:
         return replace(finding, first_bad=finding.first, problem=f"{LOG_FILE} is not of this log: {bad}")
     if begins == finding.first:

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from orgserver.model.errors import OperatorError
 from orgserver.private_files import publish
 from orgserver.services.audit.shipping import folder as folders
 from orgserver.services.audit.shipping.folder import Folder
-from orgserver.services.audit.shipping.parts import MAX_BYTES, describe_log
+from orgserver.services.audit.shipping.parts import LOG_FILE, MAX_BYTES, describe_log
 from orgserver.services.audit.shipping.shipper import Shipper
 from orgserver.services.audit.shipping.targets import TargetError
 from orgserver.store.session import Store
@@ -246,3 +247,14 @@ async def test_a_folder_that_is_not_there_is_not_made(store: Store, tmp_path: Pa
         await Shipper(store, Folder(tmp_path / "unmounted")).ship(CALLER)
 
     assert not (tmp_path / "unmounted").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+async def test_a_pipe_in_the_place_of_the_log_s_note_keeps_nobody_waiting(store: Store, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    await ship_to(store, away)
+    before = verify(store, away)
+    (away / LOG_FILE).unlink()
+    os.mkfifo(away / LOG_FILE)
+
+    assert verify(store, away) == before
