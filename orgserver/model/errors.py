@@ -14,7 +14,9 @@ OrgserverError
     │   ├── PolicyDenied
     │   │   └── Unconfirmed      … until a person was asked
     ├── NotSent                  allowed, but nothing left
-    │   ├── RateLimited, StoreAway, NeedsLogin, NoConnection
+    │   ├── RateLimited, StoreAway, NoConnection
+    │   └── NeedsLogin           … because no credential works
+    │       └── LoginRequired    … of the person's own, who can give one
     ├── Rejected                 Salesforce refused
     │   └── StaleToken           … because of the access token (401 INVALID_SESSION_ID)
     └── Unanswered               it may have happened (for a read: no answer came)
@@ -223,6 +225,17 @@ class NeedsLogin(NotSent):
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message, **({"retryable": False} | details))
+
+
+class LoginRequired(NeedsLogin):
+    """The principal has no living login of its own to this org; ``link`` is where they give one."""
+
+    code = "LOGIN_REQUIRED"
+
+    def __init__(self, message: str, *, row_id: str, link: str | None = None, **details: Any) -> None:
+        super().__init__(message, **({"retryable": True} | details))
+        self.row_id = row_id
+        self.link = link
 
 
 class NoConnection(NotSent):

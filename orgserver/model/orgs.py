@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
 import msgspec
 
+from orgserver.model.access.logins import ConnectionKind, Identity, LoginKey, UsedIdentity, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission, Principal
 from orgserver.model.names import Alias, OrgId, RowId
@@ -76,6 +77,33 @@ class OrgUser:
     time_zone: str
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One principal's own login to one org; it stays on record when it has ended."""
+
+    id: RowId
+    row_id: RowId
+    """The org."""
+    principal: str
+    kind: ConnectionKind
+    user: OrgUser | None
+    """Pinned; None until the first token of an assertion."""
+    username: str
+    state: OrgState
+    cause: str | None
+    problem: Problem | None
+    created_at: datetime
+    refreshed_at: datetime | None
+    confirmed_at: datetime | None = None
+    """When an administrator said that the username is this principal's; only ``jwt`` waits for that."""
+    refresh_suspended: bool = False
+
+    @property
+    def key(self) -> LoginKey:
+        """Which login it is."""
+        return LoginKey(self.row_id, self.id, self.principal)
+
+
 class OrgHosts(msgspec.Struct, frozen=True):
     """Where one org's token and credential may go, and the key of its connections."""
 
@@ -120,6 +148,48 @@ class Org:
     operator says so (``check-org --try-token``)."""
     move: Move | None = None
     """The last one that was named since the last login."""
+    identity: Identity = "shared"
+    username_from: UsernameFrom | None = None
+    connection: Connection | None = None
+    """Whose login lies over the org's own: ``user``, ``state`` and what else is said of a login are this one's."""
+    is_login_missing: bool = False
+    """Whoever calls must log in first."""
+
+    @property
+    def login(self) -> LoginKey:
+        """The login that calls use."""
+        return self.connection.key if self.connection is not None else LoginKey.shared(self.row_id)
+
+    @property
+    def used_identity(self) -> UsedIdentity:
+        """Whose login that is, as the audit log says it."""
+        return "shared" if self.connection is None else "own"
+
+    @property
+    def login_owner(self) -> str:
+        """What notes are bound to that only this login may use again; for the shared one as it always was."""
+        if self.connection is None:
+            return self.row_id
+        return f"{self.row_id}:{self.connection.id}:{self.user.id if self.user else ''}"
+
+    def with_connection(self, connection: Connection) -> Org:
+        """The same org, as the calls of this connection's principal meet it."""
+        return replace(
+            self,
+            connection=connection,
+            user=connection.user,
+            state=connection.state,
+            cause=connection.cause,
+            problem=connection.problem,
+            refreshed_at=connection.refreshed_at,
+            refresh_suspended=connection.refresh_suspended,
+            auth=connection.kind,
+            is_login_missing=False,
+        )
+
+    def without_login(self) -> Org:
+        """The same org for who has no login to it."""
+        return replace(self, connection=None, user=None, state=OrgState.NEEDS_LOGIN, is_login_missing=True)
 
     def hosts_with(self, instance_url: str) -> OrgHosts:
         """Where its token and credential may be sent, as long as it lives at this URL."""

@@ -14,12 +14,12 @@ from pathlib import Path
 from orgserver.model.errors import StoreError
 from orgserver.private_files import create, sync_folder
 
-SCHEMA = "0011"
+SCHEMA = "0012"
 """The newest schema, which this version writes."""
 OLDEST_READER = "0011"
 """The oldest schema whose programs may go on with a store of the newest one: what came since then only adds to it."""
 OLDER_SCHEMAS: frozenset[str] = frozenset(
-    {"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"}
+    {"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"}
 )
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""

@@ -81,6 +81,8 @@ policies = Table(
     metadata,
     Column("org_id", Text, primary_key=True),  # in its 18-character form
     Column("policy", Text, nullable=False),  # JSON object
+    Column("identity", Text, nullable=False, server_default="shared"),  # whose login its calls use
+    Column("username_from", Text),  # JSON object: which user a principal is, where an assertion logs in
 )
 
 # What orgs say of their objects: names, types, labels; nothing secret, and all of it can be asked for again.
@@ -101,9 +103,7 @@ describes = Table(
 data_keys = Table(
     "data_keys",
     metadata,
-    Column(
-        "owner", Text, primary_key=True
-    ),  # row id of an org, also of one being enrolled; the store's id for sign-ins
+    Column("owner", Text, primary_key=True),  # an org's row id, also in enrolment; a connection's; the store's
     Column("wrapped", LargeBinary, nullable=False),
 )
 
@@ -163,6 +163,7 @@ processes = Table(
     Column("id", Text, primary_key=True),
     Column("started_at", BigInteger, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
+    Column("schema", Text),  # which its program knows; programs before 0012 say nothing
 )
 
 # The last commit of each process that moved no head: whether it was made, when a server's answer to it was lost.
@@ -284,6 +285,7 @@ kept_values = Table(
     Column("time", BigInteger, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("login_id", Text),  # of whoever's own login read them; none: the shared one's
     Index("ix_kept_values_row_id", "row_id", "time"),
     Index("ix_kept_values_record_id", "record_id"),
 )

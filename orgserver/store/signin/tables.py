@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, LargeBinary, Table, Text
 
-from orgserver.store.people import tables as people_tables
+from orgserver.store.people import connection_tables
 
-metadata = people_tables.metadata
+metadata = connection_tables.metadata
 """Of all tables: these, and those that they stand beside."""
 
 # Clients that registered themselves, and descriptions that were read where a client's id says.

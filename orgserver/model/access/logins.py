@@ -1,0 +1,45 @@
+"""Whose login to Salesforce is used: an org's own, which all share, or a principal's connection to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from orgserver.model.names import RowId
+
+Identity = Literal["shared", "own", "own-or-shared"]
+"""Whose login the calls to an org use; ``own-or-shared`` means the shared one for who never connected."""
+IDENTITIES: tuple[Identity, ...] = get_args(Identity)
+UsedIdentity = Literal["shared", "own"]
+"""Whose login a call has used."""
+ConnectionKind = Literal["web", "jwt"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginKey:
+    """Which login to an org, among all: no token is found by anything less."""
+
+    row_id: RowId
+    """The org."""
+    id: RowId
+    """Owner of its data key, and key of its lease; of the shared login the org's row id."""
+    principal: str | None = None
+    """Whose it is; None: the shared one."""
+
+    @classmethod
+    def shared(cls, row_id: RowId) -> LoginKey:
+        """The login of an org that all share."""
+        return cls(row_id, row_id)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one person's."""
+        return self.principal is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UsernameFrom:
+    """How it is known which Salesforce user a principal is, where one key logs everybody in."""
+
+    kind: Literal["principal", "claim", "map"]
+    claim: str | None = None
