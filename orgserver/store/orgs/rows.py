@@ -11,13 +11,15 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from orgserver.model.access.logins import UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Problem
 from orgserver.store import tables
 from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
 
-EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from(
+_of = tables.policies.c
+EVERY = select(tables.orgs, _of.policy.label("bound"), _of.identity, _of.username_from).select_from(
     tables.orgs.outerjoin(tables.policies, tables.policies.c.org_id == tables.orgs.c.org_id)
 )
 """Orgs with the policy of their org id, in the form that ``read_org`` reads."""
@@ -101,6 +103,8 @@ def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
         auth=row.auth,
         refresh_suspended=row.held,
         move=_move(row.move),
+        identity=row.identity or "shared",
+        username_from=UsernameFrom(**json.loads(row.username_from)) if row.username_from else None,
     )
 
 
