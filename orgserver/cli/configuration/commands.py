@@ -78,10 +78,11 @@ def apply(
 ) -> None:
     """Make orgs, groups, principals and policies as files of YAML say, or show the difference.
 
-    The files are checked whole before anything is changed, and the changes are made together or not at all. What they
-    do not say stays as it is, unless --prune. What loosens a limit asks a person at a terminal. An org that is not
-    registered is enrolled: only then are its secrets read, from where the file says (env:NAME, file:PATH,
-    command:PROGRAM), and a refresh token that rotates is spent there.
+    The files are checked whole before anything is changed, and the changes are made together or not at all (more than
+    250: one after another, so that calls get their turn). What they do not say stays as it is, unless --prune. What
+    loosens a limit asks a person at a terminal. An org that is not registered is enrolled: only then are its secrets
+    read, from where the file says (env:NAME, file:PATH, command:PROGRAM), and a refresh token that rotates is spent
+    there.
     """
     if exit_code and not plan_only:
         raise click.UsageError("--exit-code goes with --plan")
@@ -122,7 +123,6 @@ async def _make_plan(settings: Settings, work: _Work, *, plan_only: bool) -> tup
     """The plan, and what its rehearsal says of it."""
     async with (app_to_read if plan_only else app_of)(settings) as app:
         plan = await app.reconciler.plan(work.configuration, prune=work.prune)
-        _be_patient(app, plan)
         results = await app.reconciler.rehearse(work.origin(operator()), plan)
         return plan, texts.changes_of(plan, results)
 
@@ -176,7 +176,7 @@ async def _carry_out(
 
 
 def _be_patient(app: App, plan: Plan) -> None:
-    """Wait for a transaction of our own that is long."""
+    """Wait for transactions of our own that are long."""
     if len(plan.steps) > MOST_AT_ONCE:
         app.store.database.wait_as(Patience(_LONG_SECONDS, tell=tell))
 

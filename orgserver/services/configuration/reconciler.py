@@ -1,14 +1,17 @@
 """Makes the store as files say: compares, rehearses, and carries out, each change by the service that owns its rules.
 
-A rehearsal is the same transaction, taken back at its end. So what a plan shows is what will be done, and whatever a
-service refuses is said before anything is changed. Of many orgs only some at a time are changed in one transaction, so
-that calls get their turn; orgs need no rehearsal.
+A rehearsal is the same changes over a copy of the store in memory. So what a plan shows is what will be done, and
+whatever a service refuses is said before anything is changed, and servers that share the store wait for neither. Many
+changes are made in several transactions, each of half a second, so that calls get their turn; few in one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import select
 
@@ -22,12 +25,15 @@ from orgserver.services.configuration.steps import OrgStep, OrgUpdate, Plan, Ser
 from orgserver.services.people.composition import People
 from orgserver.services.people.differences import Update
 from orgserver.store import tables
+from orgserver.store.moving import rehearsal
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
 
 _TRIES = 5
 MOST_AT_ONCE = 250
-"""So many orgs are changed together; groups and principals always are."""
+"""So many changes are made together or not at all."""
+TURN_SECONDS = 0.5
+"""For so long one transaction goes on with more than that; calls get their turn in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,6 @@ class Origin:
         return " ".join(words)
 
 
-class _Rehearsal(Exception):
-    """Ends a transaction that is to leave nothing; what it would have done."""
-
-    def __init__(self, results: list[StepResult]) -> None:
-        super().__init__()
-        self.results = results
-
-
 class _StoreChanged(Exception):
     """The store is another than the one that was compared."""
 
@@ -96,67 +94,68 @@ class Reconciler:
         if not people:
             return results
 
-        def rehearse(tx: Transaction) -> None:
+        def rehearse(tx: Transaction) -> list[StepResult]:
             is_same = _version_in(tx) == plan.version
             try:
-                raise _Rehearsal(self._run_in(tx, origin, people))
+                return self._run_in(tx, origin, people)
             except ConfigError:
                 if is_same:
                     raise
             raise _explain_change("nothing was changed")  # such as what another apply has added by now
 
-        try:
-            await self._store.database.write(rehearse)
-        except _Rehearsal as rehearsal:
-            return [*results, *rehearsal.results]
-        raise AssertionError("a rehearsal ends by itself")
+        return [*results, *await rehearsal.rehearse(self._store.database, rehearse)]
 
     async def carry_out(self, origin: Origin, configuration: Configuration, plan: Plan, *, prune: bool) -> Plan:
-        """Do the steps of a plan that a person has seen: all or none of them, but for those of very many orgs.
+        """Do the steps of a plan that a person has seen: all or none of them, where they are not very many.
 
         A store that was changed meanwhile is compared again: where that gives the same steps they are done, and
         refused where it gives others.
         """
-        rest = plan
-        for _ in range(_TRIES):
+        rest, tries = plan, _TRIES
+        while rest.steps:
             try:
-                while rest.steps:
-                    rest = await self._do_some(origin, rest)
+                rest, tries = await self._do_some(origin, plan, rest), _TRIES
             except _StoreChanged:
                 later = await self.plan(configuration, prune=prune)
-                if not later.does_the_same_as(rest):
-                    break
-                rest = later
-            else:
-                await self._access.reload()
-                return rest
-        count = len(plan.steps) - len(rest.steps)
-        changes = f"{count} of {len(plan.steps)} changes are done, and no other" if count else "nothing was changed"
-        raise _explain_change(changes)
+                if not tries or not later.does_the_same_as(rest):
+                    raise _explain_change(_progress(plan, rest)) from None
+                rest, tries = later, tries - 1
+            except ConfigError as error:
+                if rest.steps == plan.steps:
+                    raise
+                raise ConfigError(f"{error} ({_progress(plan, rest)})", hint=error.hint) from None
+        await self._access.reload()
+        return rest
 
     async def grant_later(self, origin: Origin, steps: Iterable[Step]) -> None:
         """Give grants on orgs that have been registered by now."""
-        every = tuple(steps)
+        every = rest = tuple(steps)
+        while rest:
+            rest = await self._store.database.write(partial(self._give_some_in, origin=origin, rest=rest, every=every))
         if every:
-            await self._store.database.write(lambda tx: self._run_in(tx, origin, every))
             await self._access.reload()
 
-    async def _do_some(self, origin: Origin, plan: Plan) -> Plan:
-        """Do as many steps as go together; what is left of the plan, for the store as it is then."""
-        orgs = sum(isinstance(step, OrgStep) for step in plan.steps)
-        count = len(plan.steps) if orgs <= MOST_AT_ONCE else MOST_AT_ONCE
+    def _give_some_in(
+        self, tx: Transaction, origin: Origin, rest: tuple[Step, ...], every: tuple[Step, ...]
+    ) -> tuple[Step, ...]:
+        return rest[len(self._run_in(tx, origin, rest, until=_end_of_turn(every))) :]
 
-        def change(tx: Transaction) -> int:
-            if _version_in(tx) != plan.version:
+    async def _do_some(self, origin: Origin, plan: Plan, rest: Plan) -> Plan:
+        """Of what is left of a plan do as much as goes together; what is left then, for the store as it is then."""
+
+        def change(tx: Transaction) -> tuple[int, int]:
+            if _version_in(tx) != rest.version:
                 raise _StoreChanged
-            self._run_in(tx, origin, plan.steps[:count])
-            return _version_in(tx)
+            return len(self._run_in(tx, origin, rest.steps, until=_end_of_turn(plan.steps))), _version_in(tx)
 
-        version = await self._store.database.write(change)
-        return replace(plan, version=version, steps=plan.steps[count:])
+        count, version = await self._store.database.write(change)
+        return replace(rest, version=version, steps=rest.steps[count:])
 
-    def _run_in(self, tx: Transaction, origin: Origin, steps: Iterable[Step]) -> list[StepResult]:
-        results = []
+    def _run_in(
+        self, tx: Transaction, origin: Origin, steps: Iterable[Step], *, until: float = math.inf
+    ) -> list[StepResult]:
+        """Do steps, one at least, until an instant of the monotonic clock."""
+        results: list[StepResult] = []
         for step in steps:
             try:
                 update = step.run_in(tx, self._services, origin.caller_at(step.place))
@@ -164,7 +163,19 @@ class Reconciler:
                 where = step.place if step.place is not None else f"--prune, {step.name}"
                 raise ConfigError(f"{where}: {error}", hint=error.hint) from None
             results.append(StepResult(step, update))
+            if time.monotonic() > until:
+                break
         return results
+
+
+def _end_of_turn(every: Sequence[Step]) -> float:
+    """Until when steps of all these go on in one transaction that begins now."""
+    return math.inf if len(every) <= MOST_AT_ONCE else time.monotonic() + TURN_SECONDS
+
+
+def _progress(plan: Plan, rest: Plan) -> str:
+    count = len(plan.steps) - len(rest.steps)
+    return f"{count} of {len(plan.steps)} changes are done, and no other" if count else "nothing was changed"
 
 
 def _explain_change(done: str) -> ConfigError:

@@ -146,7 +146,7 @@ class Plan:
     version: int
     """Of the store that was compared."""
     steps: tuple[Step, ...]
-    """Done together or not at all."""
+    """Done together or not at all, where they are not very many."""
     enrolments: tuple[Enrolment, ...]
     later: tuple[tuple[str, Step], ...]
     """Grants on orgs that are not registered yet, each with the org's alias."""

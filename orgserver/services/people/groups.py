@@ -117,7 +117,7 @@ def _one_in(tx: Transaction, name: str) -> GroupRecord:
 
 def _refuse_strangers_in(tx: Transaction, member: str) -> None:
     """PeopleError for a member that is no principal."""
-    if records.principal_in(tx, member) is not None:
+    if changes.is_principal_in(tx, member):
         return
     if changes.taken_name_in(tx, member) == ("group", member):
         raise PeopleError(f"{member} is a group, and groups hold principals only")

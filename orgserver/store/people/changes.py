@@ -38,6 +38,12 @@ def names_in(tx: Transaction, holder: Holder) -> list[str]:
     return list(tx.connection.execute(select(table.c.name).order_by(table.c.name)).scalars())
 
 
+def is_principal_in(tx: Transaction, name: str) -> bool:
+    """Whether there is a principal of a name."""
+    own = select(tables.principals.c.name).where(tables.principals.c.name == name)
+    return tx.connection.execute(own).scalar() is not None
+
+
 def is_enabled_in(tx: Transaction, name: str) -> bool:
     """Whether there is a principal of a name who may use anything."""
     enabled = select(tables.principals.c.enabled).where(tables.principals.c.name == name)

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy import Row, Select, Table, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.policies import Policy
@@ -62,63 +63,70 @@ class GroupRecord:
 
 async def principals(connection: AsyncConnection) -> list[PrincipalRecord]:
     """Every principal, by name."""
-    return _principals(*[(await connection.execute(query)).all() for query in _principal_queries(None)])
+    return _principals(*[(await connection.execute(query)).all() for query in _principal_queries(of_one=False)])
 
 
 async def find_principal(connection: AsyncConnection, name: str) -> PrincipalRecord | None:
     """One principal; None if there is none of this name."""
-    rows_of_name = [(await connection.execute(query)).all() for query in _principal_queries(name)]
+    values = {"holder": name}
+    rows_of_name = [(await connection.execute(query, values)).all() for query in _principal_queries(of_one=True)]
     return next(iter(_principals(*rows_of_name)), None)
 
 
 async def groups(connection: AsyncConnection) -> list[GroupRecord]:
     """Every group, by name."""
-    return _groups(*[(await connection.execute(query)).all() for query in _group_queries(None)])
+    return _groups(*[(await connection.execute(query)).all() for query in _group_queries(of_one=False)])
 
 
 def principal_in(tx: Transaction, name: str) -> PrincipalRecord | None:
     """One principal; None if there is none of this name."""
-    return next(iter(_principals(*[tx.connection.execute(query).all() for query in _principal_queries(name)])), None)
+    values = {"holder": name}
+    rows_of_name = [tx.connection.execute(query, values).all() for query in _principal_queries(of_one=True)]
+    return next(iter(_principals(*rows_of_name)), None)
 
 
 def group_in(tx: Transaction, name: str) -> GroupRecord | None:
     """One group; None if there is none of this name."""
-    return next(iter(_groups(*[tx.connection.execute(query).all() for query in _group_queries(name)])), None)
+    values = {"holder": name}
+    rows_of_name = [tx.connection.execute(query, values).all() for query in _group_queries(of_one=True)]
+    return next(iter(_groups(*rows_of_name)), None)
 
 
-def _principal_queries(name: str | None) -> tuple[Select[Any], ...]:
+@cache  # making them is the dearer part, and thousands of holders may be changed one after another
+def _principal_queries(*, of_one: bool) -> tuple[Select[Any], ...]:
     return (
-        _of(tables.principals, "name", name),
-        _of(tables.group_members, "principal", name),
-        _of(tables.claim_members, "principal", name),
-        _grants("principal", name),
-        _of(tables.api_keys, "principal", name),
-        _of(tables.subjects, "principal", name),
+        _of(tables.principals, "name", of_one=of_one),
+        _of(tables.group_members, "principal", of_one=of_one),
+        _of(tables.claim_members, "principal", of_one=of_one),
+        _grants("principal", of_one=of_one),
+        _of(tables.api_keys, "principal", of_one=of_one),
+        _of(tables.subjects, "principal", of_one=of_one),
     )
 
 
-def _group_queries(name: str | None) -> tuple[Select[Any], ...]:
+@cache
+def _group_queries(*, of_one: bool) -> tuple[Select[Any], ...]:
     return (
-        _of(tables.groups, "name", name),
-        _of(tables.group_members, "group", name),
-        _of(tables.claim_members, "group", name),
-        _grants("group", name),
+        _of(tables.groups, "name", of_one=of_one),
+        _of(tables.group_members, "group", of_one=of_one),
+        _of(tables.claim_members, "group", of_one=of_one),
+        _grants("group", of_one=of_one),
     )
 
 
-def _of(table: Table, column: str, name: str | None) -> Select[Any]:
+def _of(table: Table, column: str, *, of_one: bool) -> Select[Any]:
     query = select(table).order_by(*table.primary_key)
-    return query if name is None else query.where(table.c[column] == name)
+    return query.where(table.c[column] == bindparam("holder")) if of_one else query
 
 
-def _grants(holder: str, name: str | None) -> Select[Any]:
+def _grants(holder: str, *, of_one: bool) -> Select[Any]:
     """Grants of principals or groups, those on an alias with the one that the org has now."""
     orgs, grants = org_tables.orgs, tables.grants
     selector = func.coalesce(orgs.c.alias, grants.c.selector).label("selector")
     others = [column for column in grants.c if column is not grants.c.selector]
     query = select(*others, selector).select_from(grants.outerjoin(orgs, orgs.c.row_id == grants.c.row_id))
     query = query.where(grants.c[holder].is_not(None)).order_by(selector, grants.c.id)
-    return query if name is None else query.where(grants.c[holder] == name)
+    return query.where(grants.c[holder] == bindparam("holder")) if of_one else query
 
 
 def _principals(

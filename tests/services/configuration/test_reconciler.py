@@ -1,7 +1,9 @@
 """Files and a store: what is changed, in which order, all or nothing, and what a change from elsewhere does."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from orgserver.model.orgs import Caller
 from orgserver.services.configuration import reconciler
 from orgserver.services.configuration.declarations import Configuration
 from orgserver.services.configuration.reconciler import Origin
+from orgserver.services.people.groups import GroupUpdate
 from orgserver.services.people.requests import GroupChanges
 from tests.people import add_principal, change_principal
 
@@ -212,6 +215,44 @@ async def test_many_orgs_are_changed_some_at_a_time_and_a_change_from_elsewhere_
     plan = await app.reconciler.plan(files, prune=False)
     await app.reconciler.carry_out(ORIGIN, files, plan, prune=False)
     assert (await app.reconciler.plan(files, prune=True)).is_empty
+
+
+async def test_many_changes_of_groups_and_principals_are_made_some_at_a_time_and_what_is_in_the_way_says_how_far_it_came(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(reconciler, "TURN_SECONDS", -1)
+    files = configuration("principals: {ada: {}, bob: {}, eve: {}}")
+    plan = await app.reconciler.plan(files, prune=False)
+    await app.people.groups.add(ORIGIN.caller, "Bob", GroupChanges())
+    plan = replace(plan, version=plan.version + 1)  # as if nobody had seen it
+
+    with pytest.raises(ConfigError, match=r"line 1: there is a group Bob already \(1 of 3 changes are done, and no"):
+        await app.reconciler.carry_out(ORIGIN, files, plan, prune=False)
+    await app.people.groups.remove(ORIGIN.caller, "Bob")
+    commits = app.store.database.commits[0]
+    assert await apply(app, "principals: {ada: {}, bob: {}, eve: {}, joe: {}}") == 3
+    assert app.store.database.commits[0] == commits + 3
+
+
+@pytest.mark.both_stores
+async def test_others_write_while_a_plan_is_rehearsed(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, add_in, seen = asyncio.get_running_loop(), app.people.groups.add_in, list[str]()
+
+    def add_after_a_write_by_others(*arguments: Any) -> GroupUpdate:
+        if not seen:
+            written = asyncio.run_coroutine_threadsafe(add_principal(app, "eve", "acme:read"), loop)
+            written.result(timeout=60)  # which would never be while the rehearsal had the writer
+        seen.append(arguments[3])
+        return add_in(*arguments)
+
+    monkeypatch.setattr(app.people.groups, "add_in", add_after_a_write_by_others)
+    text = "groups: {" + ", ".join(f"g{number}: {{grants: [tag:t{number}:read]}}" for number in range(300)) + "}"
+    results = await app.reconciler.rehearse(ORIGIN, await app.reconciler.plan(configuration(text), prune=False))
+
+    assert (len(results), len(seen)) == (300, 300)
+    assert [each.name for each in await app.people.principals.all()] == ["eve"]
+    assert await app.people.groups.all() == []
 
 
 async def test_a_rehearsal_leaves_nothing(app: App) -> None:
