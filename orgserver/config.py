@@ -183,22 +183,25 @@ def read_settings(
         for name in Settings.model_fields
         if _variable(name) in environ and name not in FILE_ONLY
     }
+    _take_secrets_out(environ)  # first of all: what is refused below leaves none behind
     _refuse_home_of_others(home)
     file = home / FILE_NAME
     in_file = _read_file(file, unknown)
-    bare_url = database_url.take_password_out(environment)
+    database_url.take_password_out(environment)
     try:
-        settings = Settings(**(in_file | environment | flags | {"home": home}))
+        return Settings(**(in_file | environment | flags | {"home": home}))
     except ValidationError as error:
         sources = (
             dict.fromkeys(in_file, str(file)) | dict.fromkeys(environment, _ENVIRONMENT) | dict.fromkeys(flags, "")
         )
         raise _invalid(error, sources) from None
+
+
+def _take_secrets_out(environ: MutableMapping[str, str]) -> None:
     for name in _TAKEN_OUT:
         environ.pop(_variable(name), None)
-    if bare_url is not None:
-        environ[_variable("database_url")] = bare_url
-    return settings
+    if (url := environ.get(_variable("database_url"))) is not None:
+        environ[_variable("database_url")] = database_url.take_password(url)[0]
 
 
 def unknown_variables(names: Iterable[str] = os.environ) -> list[str]:

@@ -10,8 +10,15 @@ from orgserver.model.errors import ConfigError
 
 SERVER_SCHEMES = ("postgresql", "postgresql+asyncpg")
 _SQLITE_SCHEMES = ("sqlite", "sqlite+aiosqlite")
-_PASSWORD = re.compile(r"(?P<before>[^/?#:]+://[^/?#:@]*):(?P<password>.*)(?P<after>@[^@]*)", re.DOTALL)
+_PASSWORD = re.compile(
+    r"""(?P<before>
+        [^/?#:]+:/+[^/?#:@]*(?:@[^/?#:]*(?=:(?!\d*(?:[/?#]|$))))?  # the user's name may hold an @, as some clouds' do
+        |(?:[^/?#:]+:)?[^/?#:@]+(?=:[^/])  # a scheme, or its slashes, forgotten
+    ):(?P<password>.*)(?P<after>@[^@]*)""",
+    re.DOTALL | re.VERBOSE,
+)
 """A password ends at the last ``@``: one with an @, / or ? that was not written as %40, %2F or %3F is found, too."""
+_SECRET_OPTION = re.compile(r"(?i)([?&][^=&#]*(?:passw|pwd|secret|token|key)[^=&#]*=)[^&#]+")
 
 
 def is_server(url: str | None) -> bool:
@@ -45,26 +52,27 @@ def sqlite_file(url: str) -> Path:
 
 
 def take_password(url: str) -> tuple[str, str | None]:
-    """A URL without its password, and the password, if a server's URL holds one."""
-    found = _PASSWORD.fullmatch(url) if is_server(url) else None
-    if found is None:
+    """A URL without its secrets, and the password where people write one, whether or not the URL can be used."""
+    scheme, _, rest = url.partition("://")
+    if scheme in _SQLITE_SCHEMES and rest.startswith("/"):
         return url, None
-    return found["before"] + found["after"], unquote(found["password"]) or None
+    found = _PASSWORD.fullmatch(url)
+    bare = url if found is None else found["before"] + found["after"]
+    password = None if found is None else unquote(found["password"])
+    return _SECRET_OPTION.sub(r"\1***", bare), password or None
 
 
-def take_password_out(environment: dict[str, str]) -> str | None:
-    """Put the password of the URL among some settings where it is kept as a secret; the URL without it, if it had one.
-
-    ConfigError where there are two.
-    """
+def take_password_out(environment: dict[str, str]) -> None:
+    """Put the password of the URL among some settings where it is kept as a secret; ConfigError where there are two."""
     url, password = take_password(environment.get("database_url", ""))
+    if url:
+        environment["database_url"] = url
     if password is None:
-        return None
+        return
     if "database_password" in environment:
         hint = "correct the variable, or unset it"
         raise ConfigError("ORGSERVER_DATABASE_URL and ORGSERVER_DATABASE_PASSWORD both give a password", hint=hint)
-    environment |= {"database_url": url, "database_password": password}
-    return url
+    environment["database_password"] = password
 
 
 def refuse_password(url: object, path: Path) -> None:

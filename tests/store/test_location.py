@@ -58,12 +58,21 @@ def test_what_leaves_this_machine_is_checked(
         ("postgres://ada:canary@host/main", "did you mean postgresql+asyncpg://…?"),
         ("postgresq://ada:canary@host/main", "is not a database this version can use"),
         ("mysql://ada:canary@host/main", "is not a database this version can use"),
+        ("ada:canary@host/main", "is not a database this version can use"),
+        ("postgresql:ada:canary@host/main", "is not a database this version can use"),
+        ("postgresql:/ada:canary@host/main", "is not a database this version can use"),
+        ("sqlite://ada:canary@host/main", "is not a database this version can use"),
+        ("https://host/main?Api_Token=canary&a=b", "is not a database this version can use"),
     ],
 )
 def test_a_url_with_a_mistake_is_refused_without_being_shown(tmp_path: Path, url: str, reason: str) -> None:
+    environment = {"ORGSERVER_DATABASE_URL": url}
     with pytest.raises(ConfigError) as raised:
-        find_address(read_settings({"home": tmp_path}, {"ORGSERVER_DATABASE_URL": url}))
+        find_address(read_settings({"home": tmp_path}, environment))
 
+    inherited = environment["ORGSERVER_DATABASE_URL"]
+    assert f":{PASSWORD}@" not in inherited
+    assert f"={PASSWORD}" not in inherited
     assert reason in f"{raised.value} {raised.value.hint}"
     assert PASSWORD not in f"{raised.value!r} {raised.value.hint}"
     assert not list(tmp_path.iterdir())
@@ -75,6 +84,34 @@ def test_a_password_is_taken_out_of_a_url_whatever_it_holds(password: str) -> No
 
     assert bare == "postgresql://ada@host:5433/main?sslmode=verify-full"
     assert taken == password.replace("%40", "@")
+
+
+@pytest.mark.parametrize(
+    ("url", "bare", "taken"),
+    [
+        ("postgresql://ada@corp.test:canary@host/main", "postgresql://ada@corp.test@host/main", PASSWORD),
+        ("postgresql://ada@host:5433/main?x=a@b", "postgresql://ada@host:5433/main?x=a@b", None),
+        ("postgresql://ada@host/main", "postgresql://ada@host/main", None),
+        ("sqlite+aiosqlite:////home/a:b@c/x.db", "sqlite+aiosqlite:////home/a:b@c/x.db", None),
+        ("sqlite:///C:/a@b/x.db", "sqlite:///C:/a@b/x.db", None),
+    ],
+)
+def test_only_what_is_a_password_is_taken_for_one(url: str, bare: str, taken: str | None) -> None:
+    assert database_url.take_password(url) == (bare, taken)
+
+
+def test_whatever_is_refused_the_secrets_are_out_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("no TOML")
+    environment = {
+        "ORGSERVER_DATABASE_URL": "postgresql://a:canary@localhost/b",
+        "ORGSERVER_DATABASE_PASSWORD": PASSWORD,
+        "ORGSERVER_MASTER_KEY": PASSWORD,
+    }
+
+    with pytest.raises(ConfigError, match="is not TOML"):
+        read_settings({"home": tmp_path}, environment)
+
+    assert environment == {"ORGSERVER_DATABASE_URL": "postgresql://a@localhost/b"}
 
 
 def test_no_child_inherits_the_password_and_no_setting_shows_it(tmp_path: Path) -> None:
