@@ -158,15 +158,21 @@ def step(connection: Connection, after: int, upto: int) -> None:
         connection.execute(statement.on(connection), {name: span[name] for name in statement.names})
 
 
+def take_page(connection: Connection, page: int) -> tuple[int, bool]:
+    """Take a page of events in; up to which one they are taken in, and whether there are more."""
+    indexed, head = connection.execute(_SPAN).one()
+    if indexed >= head:
+        return indexed, False
+    upto = min(indexed + page, head)
+    upto = result_parts.find_first(connection, indexed, upto) or upto  # one of them names thousands of records
+    step(connection, indexed, upto)
+    return upto, upto < head
+
+
 def catch_up_in(tx: Transaction, page: int) -> bool:
     """Take a page of events in; True while there are more."""
-    indexed, head = tx.connection.execute(_SPAN).one()
-    if indexed >= head:
-        return False
-    upto = min(indexed + page, head)
-    upto = result_parts.find_first(tx.connection, indexed, upto) or upto  # one of them names thousands of records
     try:
-        step(tx.connection, indexed, upto)
+        return take_page(tx.connection, page)[1]
     except DBAPIError as error:
         if not is_unreadable(error):
             raise
@@ -174,7 +180,6 @@ def catch_up_in(tx: Transaction, page: int) -> bool:
             "the audit log cannot be searched: an entry was edited and cannot be read",
             hint="orgserver audit verify names it; audit export --format events takes out what is there",
         ) from error
-    return bool(upto < head)
 
 
 async def catch_up(database: Database) -> None:

@@ -12,6 +12,7 @@ from orgserver.store.backup.strip import strip
 from orgserver.store.engines.address import FileAddress, StoreAddress
 from orgserver.store.moving import rows
 from orgserver.store.moving.places import Place
+from orgserver.store.moving.search_tables import copy_tables
 
 
 def copy_rows(address: StoreAddress, raw: Path, whole: Path, made_at: int, connection: Connection) -> tuple[str, ...]:
@@ -26,9 +27,13 @@ def copy_rows(address: StoreAddress, raw: Path, whole: Path, made_at: int, conne
         upgrade(copy)
         source, target = Place(address, connection), Place(FileAddress(raw), copy)
         with source.changing():  # one snapshot: nothing is changed
-            for table in (tables.store, *rows.copied_tables()):
-                rows.copy_table(source, target, table, lambda _table, _rows: None)
+            rows.copy_table(source, target, tables.store, _tell_nobody)
+            copy_tables(source, target, _tell_nobody)
         left_out = strip(copy, made_at)
         copy.rollback()  # which takes nothing back: each statement is for good here
         copy.execute(text("VACUUM INTO :file"), {"file": str(whole)})  # nothing of what was deleted remains
     return left_out
+
+
+def _tell_nobody(_table: str, _rows: int) -> None:
+    """A backup takes as long as it takes."""

@@ -23,6 +23,7 @@ from orgserver.store.moving import copy_marks, local_files, rows
 from orgserver.store.moving.copy_marks import Stage
 from orgserver.store.moving.places import Place, look_at, open_source, open_target, scan
 from orgserver.store.moving.rows import Step
+from orgserver.store.moving.search_tables import copy_tables
 from orgserver.store.session import Store, open_store
 from orgserver.store.sql.threads import run_in_loop
 from orgserver.vault.ring import Vault
@@ -109,7 +110,7 @@ def _copy(order: Move, store: Store, stop: threading.Event) -> Copied:
 
 def copy_all(source: Place, target: Place, store: Store, step: Step) -> Copied:
     """Copy every row and file into a copy that was begun, and verify the copy; StoreError if it is not the same."""
-    contents = {table.name: rows.copy_table(source, target, table, step) for table in rows.copied_tables()}
+    contents = copy_tables(source, target, step)
     files = local_files.copy_files(source.address.beside, target.address.beside)
     problem = _verify(source, target, store, step)
     return Copied(

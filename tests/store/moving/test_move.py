@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import KeyProblem, StoreAway, StoreError
@@ -28,7 +28,7 @@ from tests.store.moving.world import Home, read
 from tests.store_server import StoreServer
 
 SCHEMAS = ("schema-0007", "schema-0008", "schema-0009")
-LOG = ("audit_events", "audit_head", "audit_entries", "audit_indexed", "audit_checkpoints")
+LOG = ("audit_events", "audit_head", "audit_checkpoints")
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def test_what_was_cut_off_goes_on_and_takes_along_what_changed_meanwhile(
     home: Home, empty: ServerAddress
 ) -> None:
     def cut_off(table: str, _rows: int) -> None:
-        if table == "audit_touched":
+        if table == "audit_entries":
             raise StoreError("cut off")
 
     with pytest.raises(StoreError, match="cut off"):
@@ -287,22 +287,49 @@ async def test_of_two_unfinished_copies_only_the_one_that_was_moved_to_becomes_t
     assert [await opens(home, each) for each in (home.store, first, second)] == [False, False, True]
 
 
+@pytest.mark.parametrize("is_indexed", [True, False], ids=["searched before", "not searched yet"])
 async def test_a_name_that_a_server_cannot_hold_is_replaced_beside_the_log_which_verifies(
-    home: Home, empty: ServerAddress, monkeypatch: pytest.MonkeyPatch
+    is_indexed: bool, home: Home, empty: ServerAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await home.open(home.store)
     monkeypatch.setattr(chain, "storable_intent", lambda intent: intent)  # as before schema 0010
-    intent = Intent(new_id(), "local:x", "stdio", Action.CREATE, tool="a\0b", org="x\0", record_ids=("0\0Q",))
+    strange = ("0\0Q", "half \ud83d", "\ude00\\\\\0", "\\u0000")
+    intent = Intent(new_id(), "local:x", "stdio", Action.CREATE, tool="a\0b", org="x\0", record_ids=strange)
     await store.audit.record(intent, Completion(Outcome.DENIED))
+    if is_indexed:
+        await store.audit.catch_up()
     await store.close()
 
     copied = await home.move(empty)
     there = await home.open(empty)
     (entry,) = [entry for entry in await entries_of(there) if entry.id == intent.id]
+    ids = ("0\ufffdQ", "half \ufffd", "\ufffd\\\\\ufffd", "\\u0000", "0")
+    found = [[*await AuditLogReader(there).newest(EntryFilter(record_id=each), 2)] for each in ids]
     await there.close()
+    back = await home.move(home.file("back.db"), empty)
 
-    assert copied.chain_problem is None
+    assert (copied.chain_problem, back.chain_problem) == (None, None)
     assert entry.tool == "a\0b"
+    assert [[each.id for each in every] for every in found] == [[intent.id]] * 4 + [[]]
+
+
+async def test_a_log_that_cannot_be_read_moves_with_what_it_is_searched_by(home: Home, empty: ServerAddress) -> None:
+    store = await home.open(home.store)
+    await store.audit.catch_up()
+    await store.close()
+    with closing(sqlite3.connect(home.store.file)) as raw:
+        raw.execute("UPDATE audit_events SET canonical = CAST('no JSON' AS BLOB) WHERE sequence = 4")
+        raw.execute("UPDATE audit_events SET canonical = x'ff' WHERE sequence = 6")
+        raw.commit()
+        before = raw.execute("SELECT sequence FROM audit_indexed").fetchone()
+
+    copied = await home.move(empty)
+
+    assert "4" in str(copied.chain_problem)
+    there = await home.open(empty)
+    async with there.database.reading() as connection:
+        assert (await connection.execute(select(tables.audit_indexed.c.sequence))).scalar_one() >= before[0]
+    await there.close()
 
 
 async def test_a_log_that_was_edited_moves_as_it_is_and_that_is_told(home: Home, empty: ServerAddress) -> None:
