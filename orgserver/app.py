@@ -24,11 +24,11 @@ from orgserver.services.observer import Observer, ObserverPair
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
+from orgserver.store.engines.engine import Clock
 from orgserver.store.location import find_address
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.session import Store, open_store
-from orgserver.store.transaction import read_clock
 from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ async def open_app(
     patience: Patience = PATIENCE,
     notify: Notify | None = None,
     senders: Senders | None = None,
-    clock: Callable[[], int] = read_clock,
+    clock: Clock | None = None,
     warn: Callable[[str], None] = logger.warning,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.

@@ -13,12 +13,11 @@ from sqlalchemy import Connection
 from orgserver.model.errors import StoreError
 from orgserver.store.catalog_version import StoreReader
 from orgserver.store.engines.address import FileAddress, StoreAddress
-from orgserver.store.engines.engine import StoreEngine
+from orgserver.store.engines.engine import Clock, StoreEngine
 from orgserver.store.engines.open_engine import make_engine
 from orgserver.store.engines.sqlite_engine import CLOSING_SECONDS
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
-from orgserver.store.transaction import read_clock
 from orgserver.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,11 +29,11 @@ T = TypeVar("T")
 class Database:
     """An open store: ``write`` changes it durably, ``reading`` gives a connection for queries."""
 
-    def __init__(self, engine: StoreEngine, clock: Callable[[], int], patience: Patience) -> None:
+    def __init__(self, engine: StoreEngine, test_clock: Clock | None, patience: Patience) -> None:
         self.engine = engine
-        self.clock = engine.clock(clock)
+        self.clock = engine.clock(test_clock)
         self._patience = patience
-        self._writer = Writer(engine, clock, patience)
+        self._writer = Writer(engine, test_clock, patience)
         self.write = self._writer.write
         """Runs a change, and returns its result when it is durable."""
 
@@ -44,11 +43,12 @@ class Database:
         address: StoreAddress | Path,
         *,
         migrate: bool = True,
-        clock: Callable[[], int] = read_clock,
+        clock: Clock | None = None,
         patience: Patience = PATIENCE,
     ) -> Database:
         """Open the store, making or migrating it when needed; ``patience`` is for locks of other processes.
 
+        Instants are the store's own; only a test gives a ``clock``.
         Raises StoreError with one sentence for a store that is foreign, damaged, too new, not writable or busy.
         """
         engine = make_engine(FileAddress(address) if isinstance(address, Path) else address, patience)
@@ -87,6 +87,16 @@ class Database:
     def longest_wait(self) -> float:
         """For how many seconds somebody has been waiting for a change of theirs."""
         return self._writer.longest_wait
+
+    @property
+    def lock_waits(self) -> tuple[int, float]:
+        """How often this process has waited for the right to write, and for how many seconds in all."""
+        return self._writer.lock_waits.number, self._writer.lock_waits.seconds
+
+    @property
+    def reconnects(self) -> int:
+        """How often what writes has connected to the store anew."""
+        return self._writer.connection.reconnects
 
     @property
     def commits(self) -> tuple[int, int]:

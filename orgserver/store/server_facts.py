@@ -21,6 +21,19 @@ _FACTS = """
     current_setting('synchronous_standby_names') <> '', pg_database_size(current_database()),
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 """
+_INTERFERENCE = """
+    SELECT c.relname AS on_table, t.tgname AS name, 'trigger' AS kind
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT c.relname, r.rulename, 'rule'
+    FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+    WHERE c.relkind IN ('r', 'p') AND r.ev_enabled <> 'D' AND c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT c.relname, p.polname, 'policy'
+    FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+    WHERE c.relrowsecurity AND c.relnamespace = 'public'::regnamespace
+    ORDER BY 1, 2
+"""
+"""What of the owner's could swallow or change what is written, or hide what is there; migrations make none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,8 @@ class ServerFacts:
     schema: str | None
     may_read: bool
     """Whether a newer schema lets this version go on."""
+    interference: tuple[str, ...]
+    """Triggers, rules and policies on its tables: ``trigger NAME on TABLE``."""
 
 
 async def read_facts(address: ServerAddress) -> ServerFacts:
@@ -55,6 +70,9 @@ async def read_facts(address: ServerAddress) -> ServerFacts:
         version, fsync, full_pages, checksums, has_standby, size, instant = await session.fetchrow(_FACTS)
         ahead = instant - (before + read_clock()) // 2
         schema = await schema_in(session, str(address))
+        interference = [
+            f"{row['kind']} {row['name']} on {row['on_table']}" for row in await session.fetch(_INTERFERENCE)
+        ]
         may_read = is_readable(await find_oldest_reader(session, schema))
     except ERRORS as error:
         raise explain(error, str(address)) from None
@@ -62,7 +80,18 @@ async def read_facts(address: ServerAddress) -> ServerFacts:
         await end_session(session)
     is_encrypted = address.tls is not None
     syncs = fsync and full_pages
-    return ServerFacts(version.split()[0], is_encrypted, syncs, checksums, has_standby, size, ahead, schema, may_read)
+    return ServerFacts(
+        version.split()[0],
+        is_encrypted,
+        syncs,
+        checksums,
+        has_standby,
+        size,
+        ahead,
+        schema,
+        may_read,
+        tuple(interference),
+    )
 
 
 def has_tables(address: ServerAddress) -> bool:

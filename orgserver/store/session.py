@@ -24,7 +24,7 @@ from orgserver.store.audit import chain
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.database import Database
 from orgserver.store.engines.address import StoreAddress
-from orgserver.store.engines.engine import ProcessLock
+from orgserver.store.engines.engine import Clock, ProcessLock
 from orgserver.store.files import FREE_FLOOR
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import hold_copied_in, moment
@@ -35,7 +35,7 @@ from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.readiness import CANARY, canary_context
 from orgserver.store.sql.statements import SQLITE
-from orgserver.store.transaction import Transaction, read_clock
+from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Signer
@@ -147,7 +147,7 @@ async def open_store(
     migrate: bool = True,
     caller: Caller | None = None,
     patience: Patience = PATIENCE,
-    clock: Callable[[], int] = read_clock,
+    clock: Clock | None = None,
 ) -> Store:
     """Open the store, made and migrated when needed; ``caller`` is who put it here, where it is a copy.
 

@@ -23,11 +23,12 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import OperatorError, StoreError
-from orgserver.store.engines.engine import StoreEngine
+from orgserver.store.engines.engine import Clock, StoreEngine
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE
-from orgserver.store.transaction import Change, DriverConnection, GroupConflict, read_clock, transact
-from orgserver.store.writes.group import Group, look_up, make_marks
+from orgserver.store.transaction import Change, DriverConnection, GroupConflict, transact
+from orgserver.store.writes.group import Group, explain, look_up, make_marks
+from orgserver.store.writes.lock_waits import LockWaits
 from orgserver.store.writes.pending_writes import PendingWrite, PendingWrites, fail_writes, wake_callers
 from orgserver.store.writes.quick_commits import QuickCommits
 from orgserver.store.writes.writer_connection import WriterConnection
@@ -45,18 +46,16 @@ logger = logging.getLogger("orgserver.store")
 class Writer:
     """The one way to change the store. ``write`` returns when the change is durable."""
 
-    def __init__(
-        self, engine: StoreEngine, clock: Callable[[], int] = read_clock, patience: Patience = PATIENCE
-    ) -> None:
+    def __init__(self, engine: StoreEngine, test_clock: Clock | None = None, patience: Patience = PATIENCE) -> None:
         self._engine = engine
         self._pending = PendingWrites(patience, engine.find_holder)
-        self._begin = partial(engine.begin, clock=clock)
+        self.lock_waits = LockWaits(partial(engine.begin, test_clock=test_clock))
         self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_awake = False
         """The thread runs a group, or callers of the last one have not gone on yet."""
         self._thread: threading.Thread | None = None
-        self._connection = WriterConnection(engine)
+        self.connection = WriterConnection(engine)
         self._marks = make_marks(engine)
         self._is_careful = not engine.is_server
         """The next group does nothing for all its changes at once."""
@@ -117,13 +116,13 @@ class Writer:
 
     def _take_connection(self) -> DriverConnection | None:
         """The connection, if the event loop may use it: with nothing for the thread to do, and in a turn of its own."""
-        if self._is_awake or self._is_damaged or not self._is_running or self._connection.current is None:
+        if self._is_awake or self._is_damaged or not self._is_running or self.connection.current is None:
             return None
-        return self._connection.current if self._quick.take_turn() else None
+        return self.connection.current if self._quick.take_turn() else None
 
     def _commit_now(self, connection: DriverConnection, change: Change[T]) -> T:
         try:
-            result = self._quick.commit(connection, self._begin, change)
+            result = self._quick.commit(connection, self.lock_waits.begin, change)
         except DBAPIError as error:
             self._is_damaged = True
             raise self._engine.explain(error, is_writing=True) from error
@@ -237,10 +236,10 @@ class Writer:
             self._top_up(writes)
             if self._is_damaged:
                 self._drop_connection()
-            connection = self._connection.get()
+            connection = self.connection.get()
             self._quick.prepare(connection)
             begin = time.monotonic()
-            with transact(connection, self._begin) as group.transaction:
+            with transact(connection, self.lock_waits.begin) as group.transaction:
                 if self._marks is not None:
                     self._marks.look_back_in(group.transaction)
                     self._top_up(writes)  # others were waited for only now
@@ -254,7 +253,7 @@ class Writer:
         self.groups += 1
         self.changes += len(group.successes)
         self._is_careful = not self._engine.is_server
-        self._connection.is_new = False
+        self.connection.is_new = False
         if self._marks is not None and group.mark is not None:
             self._marks.keep(group.mark)
         return group.successes
@@ -263,12 +262,12 @@ class Writer:
         self, group: Group, writes: list[PendingWrite[Any]], error: DBAPIError | OSError
     ) -> list[PendingWrite[Any]]:
         """Tell what an error of the database means for whom; whoever is not answered runs again."""
-        was_new = self._connection.is_new
+        was_new = self.connection.is_new
         self._reconnect_later()
         if self._marks is not None and group.may_be_committed:
-            verdict = look_up(group, self._marks, self._connection, self._begin, self._refuse_waiting)
-            if verdict is None:
-                return fail_writes(writes, self._engine.explain(error, is_writing=True))
+            verdict = look_up(group, self._marks, self.connection, self.lock_waits.begin, self._refuse_waiting)
+            if isinstance(verdict, Exception):
+                return fail_writes(writes, explain(verdict, self._engine))
             if verdict:
                 group.end()
                 return self._answer_success(group)
@@ -281,10 +280,9 @@ class Writer:
 
     def _refuse_waiting(self, error: DBAPIError | OSError | OperatorError) -> bool:
         """Tell those who came meanwhile that a server is away; False if this writer is to end."""
-        told = error if isinstance(error, OperatorError) else self._engine.explain(error, is_writing=True)
         waiting: list[PendingWrite[Any]] = []
         self._top_up(waiting)
-        wake_callers(fail_writes(waiting, told), None, self._go_on)
+        wake_callers(fail_writes(waiting, explain(error, self._engine)), None, self._go_on)
         return not self._is_last
 
     def _reconnect_later(self) -> None:
@@ -292,8 +290,8 @@ class Writer:
             with self._quick.turn, self._engine.hold():
                 self._drop_connection()
         except OSError:
-            self._connection.current = None
+            self.connection.current = None
 
     def _drop_connection(self) -> None:
         self._is_damaged = False
-        self._connection.drop()
+        self.connection.drop()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -146,6 +146,8 @@ class PrometheusMetrics(Observer):
         self._groups.set(groups)
         self._changes.set(changes)
         self._wait.set(store.database.longest_wait)
+        self._counted.lock_waits = store.database.lock_waits
+        self._counted.reconnects = store.database.reconnects
         return generate_latest(self._registry)
 
 
@@ -192,6 +194,8 @@ class _Counted(Collector):
         self.call_seconds: dict[_Labels, Durations] = defaultdict(Durations)
         self.requests: dict[_Labels, Count] = defaultdict(Count)
         self.request_seconds: dict[_Labels, Durations] = defaultdict(Durations)
+        self.lock_waits = (0, 0.0)
+        self.reconnects = 0
 
     def collect(self) -> Iterable[Metric]:
         """All of it, as the client has it."""
@@ -209,6 +213,11 @@ class _Counted(Collector):
             ("route",),
             self.request_seconds,
         )
+        number, seconds = self.lock_waits
+        about = "Waiting for the right to write to the store, which one process has at a time."
+        yield SummaryMetricFamily("orgserver_store_lock_wait_seconds", about, count_value=number, sum_value=seconds)
+        about = "How often what writes has connected to the store anew."
+        yield CounterMetricFamily("orgserver_store_reconnects", about, self.reconnects)
 
 
 def _make_counter(name: str, about: str, labels: _Labels, counts: Mapping[_Labels, Count]) -> Metric:

@@ -116,11 +116,11 @@ async def test_a_change_that_fails_is_taken_back_and_the_next_goes_in(store: Sto
 async def test_after_an_error_of_sqlite_the_thread_connects_anew(store: Store) -> None:
     await become_quick(store)
     writer = store.database._writer
-    before = writer._connection.current
+    before = writer.connection.current
 
     with pytest.raises(StoreError, match="UNIQUE"):
         await store.database.write(lambda tx: [add(tx, "twice") for _ in range(2)], is_alone=True)
 
     assert not await write(store, "next")
-    assert writer._connection.current is not before
+    assert writer.connection.current is not before
     assert await read_ids(store) == {"next"}

@@ -64,6 +64,8 @@ async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller:
     assert samples["orgserver_tokens_dying", "days=14"] == 0
     assert samples["orgserver_org_calls", "state=waiting"] == 0
     assert 1 <= samples["orgserver_store_commits",] <= samples["orgserver_store_changes",]
+    assert samples["orgserver_store_lock_wait_seconds_count",] >= samples["orgserver_store_commits",]
+    assert samples["orgserver_store_reconnects_total",] == 0
     for name in (b"ada", b"acme", b"globex", b"instructions"):
         assert name not in text
     assert read(await second.render(app.store, app.access.client.count_calls)).keys() >= {

@@ -75,8 +75,8 @@ class StoreEngine(Protocol):
     def is_server(self) -> bool:
         """Whether other machines use the database, too."""
 
-    def clock(self, local: Clock) -> Clock:
-        """The store's clock, as far as this process can tell it without asking, by a clock of its own."""
+    def clock(self, test_clock: Clock | None) -> Clock:
+        """The store's clock, as far as this process can tell it without asking; a test's own in its place."""
 
     def run(self, work: Callable[[], None]) -> None:
         """Run what the writer's thread does from its beginning to its end."""
@@ -87,10 +87,10 @@ class StoreEngine(Protocol):
     def connect_writer(self) -> DriverConnection:
         """Connect for writing; DBAPIError or OSError where that fails, OperatorError where no password is found."""
 
-    def begin(self, driver: DriverConnection, clock: Clock) -> int:
+    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> int:
         """Begin a transaction that writes, as the only one in this store: its instant, in microseconds since 1970 UTC.
 
-        On a server this waits for the writers of other processes.
+        On a server this waits for the writers of other processes. A test's own clock, if there is one, is asked.
         """
 
     def close_writer(self) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from orgserver.model.errors import StoreError
+from orgserver.model.errors import OperatorError, StoreError
 from orgserver.model.names import new_id
 from orgserver.store import tables
 from orgserver.store.engines import server_errors
@@ -59,6 +59,11 @@ class CommitMarks:
     def is_lost(error: DBAPIError | OSError) -> bool:
         """Whether the connection is gone, or there was none: what was under way in it may be done, or not."""
         return server_errors.is_lost(error)
+
+    @staticmethod
+    def is_final(error: DBAPIError | OSError | OperatorError) -> bool:
+        """Whether the store will not be what it was by itself, so that nobody should wait."""
+        return server_errors.is_final(error)
 
     def look_back_in(self, tx: Transaction) -> None:
         """Over a new connection, see that the store has what this process saw committed; StoreError if it has not.

@@ -73,9 +73,9 @@ class ServerEngine:
         """By how much the server's clock is ahead of ours, as last seen."""
         self.version_reader = ServerReader(address)
 
-    def clock(self, local: Clock) -> Clock:
+    def clock(self, test_clock: Clock | None) -> Clock:
         """The server's clock, as far as it can be told without asking."""
-        return lambda: local() + self._ahead_us
+        return test_clock or (lambda: read_clock() + self._ahead_us)
 
     def run(self, work: Callable[[], None]) -> None:
         """Run what the writer's thread does in an event loop of that thread."""
@@ -91,8 +91,8 @@ class ServerEngine:
             self._writes = make_writer_engine(self.address)
         return DriverConnection(self._writes.connect())
 
-    def begin(self, driver: DriverConnection, clock: Clock) -> int:
-        """Wait for the head's row. The instant is the server's; a clock that is not the machine's own is a test's."""
+    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> int:
+        """Wait for the head's row; the instant is the server's."""
         for tries_left in reversed(range(_LOCK_TRIES)):
             try:
                 now = _lock_head(driver)
@@ -101,10 +101,8 @@ class ServerEngine:
                 driver.rollback()
                 if server_errors.sqlstate(error) != server_errors.LOCK_TIMEOUT or not tries_left:
                     raise
-        if clock is not read_clock:
-            return clock()
-        self._ahead_us = now - clock()
-        return now
+        self._ahead_us = now - read_clock()
+        return now if test_clock is None else test_clock()
 
     def close_writer(self) -> None:
         """Let go of what writing needed."""

@@ -19,6 +19,9 @@ _BUSY = frozenset({LOCK_TIMEOUT, "57014", "40P01", "40001"})
 _DISK_FULL = "53100"
 _OF_A_CHANGE = frozenset({"22", "23"})
 """Classes of codes for what one change alone asked for: a value, or a constraint."""
+_FINAL = frozenset({"0A", "22", "23", "3D", "3F", "42"})
+"""Classes of codes for what a server goes on saying until somebody changes it: a table, schema, right or form is none.
+"""
 _CORRECT_IT = (
     "correct ORGSERVER_DATABASE_PASSWORD, _FILE or _COMMAND (with none of them, none was given), or the URL's user"
 )
@@ -54,6 +57,12 @@ def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, or there was none: what was under way in it may be done, or not."""
     code = sqlstate(error)
     return code is None or code.startswith("08") or code in _GONE
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether a failure does not pass by itself, as one for want of a password or of a primary may."""
+    code = sqlstate(error)
+    return code is not None and code[:2] in _FINAL
 
 
 def concerns_all(error: BaseException) -> bool:

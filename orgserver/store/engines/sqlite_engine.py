@@ -27,7 +27,7 @@ from orgserver.store.files import lock_path, prepare_file
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Holder, Patience
 from orgserver.store.processes.locks import FileProcessLock, LockFile, hold_file_if_free, hold_lock, hold_lock_if_free
-from orgserver.store.transaction import DriverConnection
+from orgserver.store.transaction import DriverConnection, read_clock
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -61,9 +61,9 @@ class SqliteEngine:
         self._reads: AsyncEngine | None = None
         self.version_reader = SqliteReader(self._file, self.reading)
 
-    def clock(self, local: Clock) -> Clock:
+    def clock(self, test_clock: Clock | None) -> Clock:
         """This machine's."""
-        return local
+        return test_clock or read_clock
 
     def run(self, work: Callable[[], None]) -> None:
         """Run what the writer's thread does: as it is."""
@@ -79,10 +79,10 @@ class SqliteEngine:
         """Connect for writing."""
         return DriverConnection(self._engine.connect())
 
-    def begin(self, driver: DriverConnection, clock: Clock) -> int:
+    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> int:
         """Take SQLite's own right to write, too: from here on every lock is ours."""
         driver.execute(BEGIN)
-        return clock()
+        return (test_clock or read_clock)()
 
     def close_writer(self) -> None:
         """Let go of what writing needed."""

@@ -66,17 +66,22 @@ def make_marks(engine: StoreEngine) -> CommitMarks | None:
     return CommitMarks()
 
 
+def explain(error: DBAPIError | OSError | OperatorError, engine: StoreEngine) -> OperatorError:
+    """What callers are told of why nothing could be written."""
+    return error if isinstance(error, OperatorError) else engine.explain(error, is_writing=True)
+
+
 def look_up(
     group: Group,
     marks: CommitMarks,
     connection: WriterConnection,
     begin: Callable[[DriverConnection], int],
     wait_on: Callable[[DBAPIError | OSError | OperatorError], bool],
-) -> bool | None:
+) -> bool | DBAPIError | OSError | OperatorError:
     """Whether a group was committed whose COMMIT got no answer, tried until the server says so.
 
-    Its callers hear nothing until then, or that nobody knows. None where ``wait_on``, told why it is not known yet,
-    says no.
+    Its callers hear nothing until then, or that nobody knows. The reason why it is not known, where that does not pass
+    by itself, or ``wait_on``, told of it, says no.
     """
     connection.drop()
     while True:
@@ -85,6 +90,6 @@ def look_up(
                 return group.mark is not None and marks.was_committed_in(transaction, group.mark)
         except (DBAPIError, OSError, OperatorError) as error:
             connection.drop()
-            if not wait_on(error):
-                return None
+            if not wait_on(error) or marks.is_final(error):
+                return error
         time.sleep(max(connection.pause, _PAUSE_SECONDS))

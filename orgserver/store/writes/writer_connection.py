@@ -25,6 +25,8 @@ class WriterConnection:
         self.is_new = True
         """Nothing has been committed over it: an error says something of the database, not of a connection that aged.
         """
+        self.connects = 0
+        """How often one was made."""
         self._pause = 0.0
         self._try_at = 0.0
         self._error: DBAPIError | OSError | OperatorError | None = None
@@ -39,6 +41,11 @@ class WriterConnection:
     def pause(self) -> float:
         """Seconds until the next try to connect is worth it."""
         return max(self._try_at - time.monotonic(), 0.0)
+
+    @property
+    def reconnects(self) -> int:
+        """How often it was made anew."""
+        return max(self.connects - 1, 0)
 
     def drop(self) -> None:
         """Close it, whatever state it is in."""
@@ -62,4 +69,5 @@ class WriterConnection:
                 self._try_at = time.monotonic() + self._pause
             raise
         self._error, self._pause, self._try_at = None, 0.0, 0.0
+        self.connects += 1
         return connection

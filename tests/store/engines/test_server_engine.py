@@ -1,6 +1,8 @@
 """A store on a server: one writer of all at a time, reads of one moment, and a start that is made once."""
 
 import asyncio
+import threading
+import time
 
 from sqlalchemy import Connection, func, select, text
 
@@ -66,6 +68,40 @@ async def test_the_instant_of_a_change_is_the_servers_and_a_test_has_its_own(add
 
     await real.close()
     await tested.close()
+
+
+async def test_who_waits_for_another_writer_and_connects_anew_is_counted(
+    address: ServerAddress, store_server: StoreServer, store_database: str
+) -> None:
+    one, other = await Database.open(address), await Database.open(address)
+    holds, goes_on = threading.Event(), threading.Event()
+
+    def hold(_tx: Transaction) -> None:
+        holds.set()
+        goes_on.wait(20)
+
+    holding = asyncio.create_task(other.write(hold))
+    await asyncio.to_thread(holds.wait, 20)
+    waiting = asyncio.create_task(one.write(lambda tx: tx.now))
+    locks = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    while not await asyncio.to_thread(store_server.ask, store_database, locks):
+        await asyncio.sleep(0.01)
+    began = time.monotonic()
+    await asyncio.sleep(0.05)
+    goes_on.set()
+    waited = time.monotonic() - began
+    await asyncio.gather(holding, waiting)
+    number, seconds = one.lock_waits
+    assert one.reconnects == 0
+
+    await asyncio.to_thread(store_server.terminate_backends, store_database)
+    await one.write(lambda tx: tx.now)
+
+    assert number == 1
+    assert seconds >= waited
+    assert one.reconnects == 1
+    await one.close()
+    await other.close()
 
 
 async def test_a_server_that_was_restarted_is_written_again(

@@ -72,3 +72,4 @@ def test_every_code_has_one_line(code: str | None) -> None:
     assert isinstance(error, StoreBusy) is (code in ("55P03", "40P01"))
     assert server_errors.concerns_all(_Refused(code))
     assert server_errors.is_lost(_Refused(code)) is (code in ("08006", "57P01", "57P03", None))
+    assert server_errors.is_final(_Refused(code)) is (code in ("42501", "3F000"))
