@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orgserver.config import Settings
+from orgserver.model.text import replace_unsafe
 from orgserver.services.doctor.machine import Finding, schema_version, size
 from orgserver.store.location import find_server
 
 _MUCH_AHEAD_US = 1_000_000
+_NAMED = 5
 
 
 async def of_server(settings: Settings) -> list[Finding]:
@@ -25,6 +29,7 @@ async def of_server(settings: Settings) -> list[Finding]:
         checksums(has_checksums=facts.has_checksums),
         clock(facts.ahead_us),
         schema(facts.schema, may_read=facts.may_read),
+        interference(facts.interference),
     ]
 
 
@@ -59,6 +64,16 @@ def clock(ahead_us: int) -> Finding:
     if abs(ahead_us) < _MUCH_AHEAD_US:
         return Finding("server's clock", "ok", "within a second of this machine's")
     return Finding("server's clock", "warning", text, "set both by NTP; the store goes by the server's")
+
+
+def interference(names: Sequence[str]) -> Finding:
+    """The tables' owner could have writes swallowed or changed; of the audit log only its verification would tell."""
+    if not names:
+        return Finding("triggers", "ok", "no trigger, rule or policy is on the store's tables")
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    text = f"on the store's tables, and none of ours: {', '.join(map(replace_unsafe, names[:_NAMED]))}{more}"
+    todo = "drop them, unless you know what they are for; orgserver audit verify says whether the log was changed"
+    return Finding("triggers", "warning", text, todo)
 
 
 def schema(version: str | None, *, may_read: bool = False) -> Finding:

@@ -48,7 +48,16 @@ async def test_from_migrate_to_audit_verify(
     assert [org["alias"] for org in listed.json] == ["acme"]
     assert [each["name"] for each in people.json] == ["agent-7"]
     findings = {each["name"]: each["level"] for each in examined.json}
-    assert findings.keys() >= {"server", "way to it", "commits", "server's clock", "schema", "audit log", "org acme"}
+    assert findings.keys() >= {
+        "server",
+        "way to it",
+        "commits",
+        "server's clock",
+        "schema",
+        "triggers",
+        "audit log",
+        "org acme",
+    }
     assert "problem" not in findings.values()
     assert backed_up.code == 0, backed_up.err
     assert (tmp_path / "copy.db").exists()

@@ -11,6 +11,7 @@ import pytest
 
 from orgserver.model.errors import StoreError
 from orgserver.sandbox.tls import certificates
+from orgserver.services.doctor import server as doctor
 from orgserver.store import server_facts
 from orgserver.store.database import Database
 from orgserver.store.engines import open_engine, server_checks
@@ -193,3 +194,36 @@ def test_a_database_without_tables_is_no_store_yet(
     assert not server_facts.has_tables(at(address, database=empty_database))
     assert server_facts.has_tables(at(address, database="nowhere"))  # opening it says why not
     assert store_server.ask(empty_database, _TABLES) == []
+
+
+async def test_what_could_swallow_or_change_writes_is_told_by_doctor(
+    address: ServerAddress, store_server: StoreServer, store_database: str
+) -> None:
+    before = await server_facts.read_facts(address)
+    for statement in (
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER quiet BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION swallow()",
+        "CREATE RULE nothing AS ON DELETE TO orgs DO INSTEAD NOTHING",
+        "CREATE POLICY partly ON principals USING (false)",
+        "ALTER TABLE principals ENABLE ROW LEVEL SECURITY",
+        "CREATE TRIGGER off BEFORE INSERT ON orgs FOR EACH ROW EXECUTE FUNCTION swallow()",
+        "ALTER TABLE orgs DISABLE TRIGGER off",
+    ):
+        await asyncio.to_thread(store_server.ask, store_database, statement)
+    facts = await server_facts.read_facts(address)
+    finding = doctor.interference(facts.interference)
+
+    assert (before.interference, doctor.interference(before.interference).level) == ((), "ok")
+    assert facts.interference == (
+        "trigger quiet on audit_events",
+        "rule nothing on orgs",
+        "policy partly on principals",
+    )
+    assert finding.level == "warning"
+    assert "trigger quiet on audit_events" in finding.text
+
+
+def test_of_many_triggers_some_are_named() -> None:
+    finding = doctor.interference([f"trigger t{number} on orgs" for number in range(9)])
+
+    assert "t4 on orgs and 4 more" in finding.text
