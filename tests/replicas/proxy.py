@@ -49,8 +49,9 @@ class RoundRobin:
     async def take_out(self, server: str) -> None:
         """Send nothing more there, and wait until what was sent is answered."""
         self.servers.remove(server)
-        while self.under_way[server]:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(_SECONDS):
+            while self.under_way[server]:
+                await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -103,8 +104,9 @@ async def forwarding() -> AsyncIterator[RoundRobin]:
         server = _Server(uvicorn.Config(proxy, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
         task = asyncio.create_task(server.serve([listener]))
         try:
-            while not server.started:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(_SECONDS):
+                while not server.started:
+                    await asyncio.sleep(0.01)
             yield proxy
         finally:
             server.should_exit = True
