@@ -78,12 +78,5 @@ def plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def count_of(number: int, noun: str) -> str:
-    """How many things there are, as a person says it."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number:,} {noun}s"
-
-
 def _red(text: str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg="red", bold=True)

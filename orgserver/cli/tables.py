@@ -69,8 +69,8 @@ def print_table(
         click.echo_via_pager(capture.get().removesuffix("\n"))  # which ends it with one
     else:
         console.print(segments, soft_wrap=True, end="")
-    if missing := [title for title in omitted if title]:
-        note = f"Not shown here: {', '.join(missing)}. --wide shows every column."
+    if hidden_titles := [title for title in omitted if title]:
+        note = f"Not shown here: {', '.join(hidden_titles)}. --wide shows every column."
         click.echo(click.wrap_text(note, console.width), err=True)
 
 

@@ -80,3 +80,10 @@ def _json_escape(match: re.Match[str]) -> str:
 def is_blank(text: str) -> bool:
     """Tell whether a text shows nothing: it is empty, or has only blanks and characters that nobody sees."""
     return not _RUN.sub("", text).strip()
+
+
+def count_of(number: int, noun: str) -> str:
+    """How many things there are, as a person says it."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number:,} {noun}s"

@@ -15,10 +15,10 @@ from orgserver.cli.audit.filters import org_option
 from orgserver.cli.audit.new_file import new_file, refuse_existing
 from orgserver.cli.audit.pages import access_page
 from orgserver.cli.audit.pages.access_page import say_last_use, say_limits, say_orgs, say_through
-from orgserver.cli.output import count_of, safe, tell
+from orgserver.cli.output import safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
-from orgserver.model.text import escape_json
+from orgserver.model.text import count_of, escape_json
 
 if TYPE_CHECKING:
     from orgserver.services.audit.access_report import Access, AccessReport

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli.output import Failure, count_of, print_json, report, safe
+from orgserver.cli.output import Failure, print_json, report, safe
 from orgserver.cli.process import app_of, app_to_read, has_store, operator, run, settings_of
 from orgserver.model.errors import ConfigError, OrgserverError, StoreError
+from orgserver.model.text import count_of
 
 if TYPE_CHECKING:
     from orgserver.services.audit.evidence import Finding

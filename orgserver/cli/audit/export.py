@@ -14,11 +14,11 @@ import click
 
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.audit.new_file import new_file
-from orgserver.cli.output import count_of, safe, tell
+from orgserver.cli.output import safe, tell
 from orgserver.cli.process import app_to_follow, app_to_read, operator, run, settings_of, until_signal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
-from orgserver.model.text import escape_json
+from orgserver.model.text import count_of, escape_json
 from orgserver.services.audit.export_files import write_text
 
 if TYPE_CHECKING:

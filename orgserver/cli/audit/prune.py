@@ -14,12 +14,13 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.audit.filters import parse_time, record_id, resolve
 from orgserver.cli.confirmation import agree_guarded
-from orgserver.cli.output import count_of, print_json, tell
+from orgserver.cli.output import print_json, tell
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Caller
+from orgserver.model.text import count_of
 
 if TYPE_CHECKING:
     from orgserver.app import App

@@ -10,9 +10,10 @@ import click
 
 from orgserver.cli.audit.filters import decision_option, org_option, parse_time, principal_option, warn_of_alias
 from orgserver.cli.audit.new_file import new_file, refuse_existing
-from orgserver.cli.output import count_of, print_json, safe, tell
+from orgserver.cli.output import print_json, safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
+from orgserver.model.text import count_of
 
 if TYPE_CHECKING:
     from orgserver.services.audit.report import Line, Report

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.output import Failure, count_of, print_json, report, tell
+from orgserver.cli.output import Failure, print_json, report, tell
 from orgserver.cli.process import app_of, has_store, operator, run, settings_of
 from orgserver.model.errors import StoreError
+from orgserver.model.text import count_of
 
 if TYPE_CHECKING:
     from orgserver.services.audit.shipping.shipper import Shipment
@@ -45,7 +46,7 @@ def ship(to: str | None, as_json: bool) -> None:
                 "to": target,
                 "parts": shipment.parts,
                 "events": shipment.events,
-                "shipped": shipment.shipped,
+                "shipped": shipment.last,
                 "lag_events": shipment.lag.events,
                 "lag_seconds": shipment.lag.seconds,
                 "busy": shipment.busy,
@@ -66,6 +67,6 @@ def _sum_up(shipment: Shipment, target: str) -> str:
         are = "is" if shipment.lag.events == 1 else "are"
         return f"Another process is shipping just now: {behind} {are} not in {target} yet."
     if not shipment.parts:
-        return f"There was nothing to ship: {target} has everything up to event {shipment.shipped:,}."
-    shipped = f"{count_of(shipment.events, 'event')} in {count_of(shipment.parts, 'part')}"
-    return f"Shipped: {shipped}; {target} has everything up to event {shipment.shipped:,}."
+        return f"There was nothing to ship: {target} has everything up to event {shipment.last:,}."
+    amount = f"{count_of(shipment.events, 'event')} in {count_of(shipment.parts, 'part')}"
+    return f"Shipped: {amount}; {target} has everything up to event {shipment.last:,}."

@@ -12,12 +12,13 @@ from orgserver.cli import completion
 from orgserver.cli.audit import filters, undo_table
 from orgserver.cli.audit.filters import parse_time
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.output import Failure, count_of, print_json, report, tell
+from orgserver.cli.output import Failure, print_json, report, tell
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.cli.tables import wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, OperatorError
 from orgserver.model.orgs import Caller
+from orgserver.model.text import count_of
 
 if TYPE_CHECKING:
     from orgserver.app import App

@@ -10,7 +10,7 @@ from orgserver.cli.orgs import org_details
 from orgserver.cli.output import plain
 from orgserver.cli.policies.limit_texts import change_lines, loosening_lines
 from orgserver.model.access.policies import CONFIRM_ABOVE, Policy
-from orgserver.model.access.principals import PERMISSIONS
+from orgserver.model.access.principals import grant_text
 from orgserver.model.hosts import is_loopback
 from orgserver.services.configuration.declarations import OrgDeclaration, Place
 from orgserver.services.configuration.reconciler import StepResult
@@ -68,9 +68,7 @@ def changes_of(plan: Plan, results: Sequence[StepResult]) -> list[Change]:
     every += [_enrolment(each) for each in plan.enrolments]
     for alias, step in plan.later:
         (request,) = step.changes.grants.grants if not isinstance(step, OrgStep) else ()
-        permissions = ",".join(each for each in PERMISSIONS if each in request.permissions)
-        end = f" until {request.until.isoformat(timespec='seconds')}" if request.until is not None else ""
-        line = f"grant {alias}: {permissions}{end}"
+        line = f"grant {alias}: {grant_text(request.permissions, request.until)}"
         every.append(Change(_kind(step), step.name, "update", step.place, (line,), note=f"once {alias} is enrolled"))
     return every
 

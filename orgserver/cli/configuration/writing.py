@@ -9,7 +9,7 @@ import yaml
 
 from orgserver.cli.policies import yaml_text
 from orgserver.model.access.policies import Policy
-from orgserver.model.access.principals import PERMISSIONS, Grant
+from orgserver.model.access.principals import Grant, grant_text
 from orgserver.model.orgs import Org
 from orgserver.services.configuration.inventory import Inventory
 from orgserver.store.orgs.logins import Login
@@ -80,9 +80,7 @@ def _principal(record: PrincipalRecord) -> dict[str, Any]:
 
 
 def _grant(grant: Grant) -> str:
-    permissions = ",".join(each for each in PERMISSIONS if each in grant.permissions)
-    end = f" until {grant.until.isoformat()}" if grant.until is not None else ""
-    return f"{grant.selector.text}:{permissions}{end}"
+    return f"{grant.selector.text}:{grant_text(grant.permissions, grant.until)}"
 
 
 def _without_absent(facts: dict[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from orgserver.cli.login.sf_cli import agree
 from orgserver.cli.orgs.csv_rows import COLUMNS
 from orgserver.cli.orgs.enrolment import known_limits, permission_to_limit, same_limits
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
-from orgserver.cli.output import Failure, count_of, print_json, safe, tell, warn
+from orgserver.cli.output import Failure, print_json, safe, tell, warn
 from orgserver.cli.policies.options import policy_options, read_policy
 from orgserver.cli.policies.unknown_names import warn_of_unknown
 from orgserver.cli.process import app_of, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
+from orgserver.model.text import count_of
 from orgserver.salesforce import hosts
 from orgserver.services.orgs.import_plan import Candidate, Fate, ImportResult, PlannedOrg
 

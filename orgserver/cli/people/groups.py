@@ -121,13 +121,13 @@ def update_group(name: str, as_json: bool, **options: Any) -> None:
             return await app.people.groups.update(operator(), name, changes)
 
     update = run(act())
-    changed = change_details(update)
+    details = change_details(update)
     if as_json:
-        print_json(_after(update) | {"changed": changed})
+        print_json(_after(update) | {"changed": details})
     else:
-        for each in changed:
+        for each in details:
             click.echo(safe(f"{name}: {each['field']} {each['from']} → {each['to']}"))
-        if not changed:
+        if not details:
             click.echo(f"{name}: nothing changed, it is so already")
     warn_of_nothing(update.selectors_of_nothing)
 

@@ -8,7 +8,7 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.output import count_of, print_facts, print_json, safe, tell
+from orgserver.cli.output import print_facts, print_json, safe, tell
 from orgserver.cli.people import details
 from orgserver.cli.people.options import grant_options, parse_end, read_grant_changes, revoke_option, split_names
 from orgserver.cli.policies.limit_texts import limit_lines, loosening_lines
@@ -16,6 +16,7 @@ from orgserver.cli.policies.options import changed_policy_options, policy_option
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.access.policies import Policy
+from orgserver.model.text import count_of
 
 if TYPE_CHECKING:
     from orgserver.app import App

@@ -71,10 +71,10 @@ def revoke_session(ids: tuple[str, ...], principal: str | None, yes: bool) -> No
                 agree(_question(sessions), undone="no session was ended")
             return await app.sessions().end_all(operator(), [each.id for each in sessions])
 
-    ended = run(act())
-    for session_id in ended:
+    session_ids = run(act())
+    for session_id in session_ids:
         click.echo(f"{session_id}: ended")
-    if not ended:
+    if not session_ids:
         tell("No session was ended: all were over.")
 
 

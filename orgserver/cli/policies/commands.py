@@ -120,13 +120,13 @@ def try_(
     """
     if (soql is None) == (tool is None) or (soql is not None and arguments is not None):
         raise click.UsageError("give either --soql TEXT or --tool NAME with --arguments JSON")
-    given = {"soql": soql} if soql is not None else _arguments(arguments or "{}", alias)
+    call_arguments = {"soql": soql} if soql is not None else _arguments(arguments or "{}", alias)
     from orgserver.cli.policies import verdict_texts  # noqa: PLC0415  # the tools' imports
     from orgserver.cli.policies.trial import Verdict, try_call  # noqa: PLC0415  # as above
 
     async def act() -> Verdict:
         async with app_to_read(settings_of()) as app:
-            return await try_call(app, alias, principal, tool or "salesforce_query", given)
+            return await try_call(app, alias, principal, tool or "salesforce_query", call_arguments)
 
     try:
         verdict = run(act())

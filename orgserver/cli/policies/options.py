@@ -86,10 +86,10 @@ def read_edit(options: Mapping[str, Any]) -> PolicyEdit:
     removed, added = {}, {}
     for name in _LISTS:
         added[name] = _read_items(name, options.get(name) or ())
-        leaving = options.get(f"no_{name}") or ()
-        if EVERY in leaving:
+        denials = options.get(f"no_{name}") or ()
+        if EVERY in denials:
             values[name] = None if name == "allow_objects" else ()
-        removed[name] = _read_items(name, [text for text in leaving if text != EVERY], no="no-")
+        removed[name] = _read_items(name, [text for text in denials if text != EVERY], no="no-")
         _refuse_both(name, added[name], removed[name])
     for name in (*_NUMBERS, "hours"):
         values |= _read_value(name, options)

@@ -25,8 +25,8 @@ Name = tuple[str, str]
 
 async def warn_of_unknown(app: App, org: Org, policy: Policy, before: Policy | None = None) -> None:
     """Warn of each name that is not in the org, or that nobody can tell; those of the policy before were told of."""
-    known = set(_names(before)) if before is not None else set()
-    names = [name for name in _names(policy) if name not in known]
+    old_names = set(_names(before)) if before is not None else set()
+    names = [name for name in _names(policy) if name not in old_names]
     if not names:
         return
     try:

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from orgserver.cli.output import Failure, count_of, print_json, report, safe, tell, warn
+from orgserver.cli.output import Failure, print_json, report, safe, tell, warn
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
+from orgserver.model.text import count_of
 from orgserver.store.backup import copy
 from orgserver.store.backup.copy import StoreCopy
 from orgserver.store.engines.address import FileAddress, ServerAddress, StoreAddress

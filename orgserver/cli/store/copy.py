@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from orgserver.cli.output import Failure, count_of, print_json, report, safe, tell
+from orgserver.cli.output import Failure, print_json, report, safe, tell
 from orgserver.cli.process import operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.database_url import take_password
 from orgserver.model.errors import ConfigError
+from orgserver.model.text import count_of
 from orgserver.store.engines.address import StoreAddress
 from orgserver.store.location import find_address
 from orgserver.store.moving.move import Copied, Move, move, url_of

@@ -11,11 +11,12 @@ from dataclasses import asdict
 
 import click
 
-from orgserver.cli.output import Failure, count_of, print_json, safe
+from orgserver.cli.output import Failure, print_json, safe
 from orgserver.cli.process import app_of, no_core_dumps, run
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model.errors import OperatorError
+from orgserver.model.text import count_of
 from orgserver.services.doctor import machine
 from orgserver.services.doctor.machine import Finding
 

@@ -64,13 +64,13 @@ def _add(name: str, items: tuple[Any, ...] | None, new: tuple[Any, ...]) -> tupl
     return join_rules(new, items or ())
 
 
-def _remove(items: tuple[Any, ...] | None, leaving: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _remove(items: tuple[Any, ...] | None, without: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """A list without some of its items; of a rule, only the actions that leave."""
     if items is None:
         return None
     if not any(isinstance(item, ObjectRule) for item in items):
-        names = {str(item).casefold() for item in leaving}
+        names = {str(item).casefold() for item in without}
         return tuple(item for item in items if item.casefold() not in names)
-    actions = {name: rule.actions for name, rule in rules_by_object(leaving).items()}
+    actions = {name: rule.actions for name, rule in rules_by_object(without).items()}
     rest = (ObjectRule(r.object, r.actions - actions.get(r.object.casefold(), frozenset())) for r in items)
     return tuple(rule for rule in rest if rule.actions)

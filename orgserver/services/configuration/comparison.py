@@ -127,12 +127,12 @@ class _Comparison:
         members = declaration.members or ()
         absent = [each for each in record.members if each not in members]
         if self._prune:  # those who are removed leave by themselves
-            leaving = tuple(each for each in absent if each in self._files.principals)
+            former = tuple(each for each in absent if each in self._files.principals)
         else:
-            leaving = ()
+            former = ()
             self._leave(f"{record.name}: member", absent)
-        joining = tuple(each for each in members if each not in record.members)
-        return GroupChanges(by_hand if claim is None else claim, joining, leaving, grants)
+        new = tuple(each for each in members if each not in record.members)
+        return GroupChanges(by_hand if claim is None else claim, new, former, grants)
 
     # -- grants
 

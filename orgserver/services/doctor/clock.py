@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Org, OrgState
+from orgserver.model.text import count_of
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.doctor.machine import Finding
 
@@ -55,7 +56,7 @@ def summary(readings: Sequence[Reading]) -> Finding:
         return finding if len(readings) == 1 else Finding("clock", "ok", f"agrees with {len(readings)} login hosts")
     if not fine:
         return finding
-    others = f"{fine} other login host{'' if fine == 1 else 's'}"
+    others = count_of(fine, "other login host")
     return replace(finding, level="warning", text=f"{finding.text}, but agrees with {others}", todo=None)
 
 

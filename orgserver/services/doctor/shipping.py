@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from orgserver.model.errors import OperatorError
+from orgserver.model.text import count_of
 from orgserver.services.audit.shipping.shipper import Shipper
 from orgserver.services.doctor.machine import Finding
 
@@ -27,12 +28,12 @@ async def check_shipping(make_shipper: Callable[[], Shipper], *, offline: bool) 
             _NAME, "problem", f"{shipper.target}: {'; '.join(shipment.problems)}", "keep what is there as evidence"
         )
     lag = shipment.lag
-    text = f"{shipper.target} has everything up to event {shipment.shipped:,}"
+    text = f"{shipper.target} has everything up to event {shipment.last:,}"
     if not lag.events:
         return Finding(_NAME, "ok", text)
     behind = timedelta(seconds=round(lag.seconds))
-    missing = "1 event is" if lag.events == 1 else f"{lag.events:,} events are"
-    text = f"{text}; {missing} not there yet, the first for {behind}"
+    rest = f"{count_of(lag.events, 'event')} {'is' if lag.events == 1 else 'are'}"
+    text = f"{text}; {rest} not there yet, the first for {behind}"
     if behind < _LATE:
         return Finding(_NAME, "ok", text)
     return Finding(_NAME, "warning", text, "a server with ship_to ships by itself; orgserver audit ship does it now")

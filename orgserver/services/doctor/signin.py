@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from orgserver.config import Settings
-from orgserver.model.text import replace_unsafe
+from orgserver.model.text import count_of, replace_unsafe
 from orgserver.oauth.provider.client import Provider, ProviderExamination, make_provider
 from orgserver.oauth.provider.refusals import ProviderRefused, ProviderUnavailable
 from orgserver.oauth.refusals import IssuerUnavailable
@@ -30,7 +30,7 @@ async def check_sign_in(store: Store, settings: Settings, *, offline: bool) -> l
     async with store.database.reading() as connection:
         groups = await records.groups(connection)
     sessions = await SignInSessions(store).count()
-    signed_in = f"{sessions or 'no'} session{'' if sessions == 1 else 's'}: orgserver list-sessions"
+    signed_in = f"{count_of(sessions, 'session') if sessions else 'no sessions'}: orgserver list-sessions"
     return [*findings, *empty_groups(groups, settings.signin_groups_claim), Finding("signed in", "ok", signed_in)]
 
 
@@ -68,7 +68,7 @@ def unusable(issuer: str, reason: str) -> Finding:
 
 def describe(examination: ProviderExamination, groups_claim: str | None, *, has_secret: bool) -> list[Finding]:
     """What it can do, and what will not work because it cannot. What it does not say, it may do all the same."""
-    keys = f"{examination.keys} key{'' if examination.keys == 1 else 's'}"
+    keys = count_of(examination.keys, "key")
     findings = [Finding(_PROVIDER, "ok", f"{replace_unsafe(examination.issuer)} answers, with {keys}")]
     if not has_secret:
         text = "ORGSERVER_SIGNIN_CLIENT_SECRET is not set here: this server is a public client there"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Org, OrgState
+from orgserver.model.text import count_of
 from orgserver.services.calls.one_time_codes import OneTimeCodes, refuse_if_closed
 from orgserver.services.doctor.machine import Finding, size
 from orgserver.services.orgs.keepalive import LIFE, WARN_FROM, dies_at
@@ -67,7 +68,7 @@ def audit_log(figures: Diagnostics) -> Finding:
     off = figures.missing_events
     if not off:
         return Finding("audit log", "ok", "no event is missing; orgserver audit verify checks what they say")
-    text = f"{abs(off):,} event{'' if abs(off) == 1 else 's'} {'missing' if off > 0 else 'too many'}"
+    text = f"{count_of(abs(off), 'event')} {'missing' if off > 0 else 'too many'}"
     todo = "somebody has edited the store: orgserver audit verify says where; keep it, and a backup of before"
     return Finding("audit log", "problem", text, todo)
 
@@ -86,14 +87,10 @@ def pending(figures: Diagnostics) -> Finding:
     """An intent without its outcome is a call under way, or one whose process died less than a minute ago."""
     if figures.overdue:
         todo = "restart the servers; orgserver audit list --outcome pending names them"
-        return Finding("pending", "warning", f"{_acts(figures.overdue)} should have ended long ago", todo)
+        return Finding("pending", "warning", f"{count_of(figures.overdue, 'act')} should have ended long ago", todo)
     if figures.pending:
-        return Finding("pending", "note", f"{_acts(figures.pending)} under way, or waiting to be given up")
+        return Finding("pending", "note", f"{count_of(figures.pending, 'act')} under way, or waiting to be given up")
     return Finding("pending", "ok", "no act waits for its outcome")
-
-
-def _acts(number: int) -> str:
-    return f"{number:,} act{'' if number == 1 else 's'}"
 
 
 def rescue(waiting: Sequence[str]) -> Finding:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from msgspec import structs
 
-from orgserver.model.access.principals import PERMISSIONS, ApiKey, Grant
+from orgserver.model.access.principals import ApiKey, Grant, end_text, grant_text
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -69,7 +68,7 @@ def record_in(tx: Transaction, record: RecordIn, caller: Caller, command: str, u
 
 def record_end_in(tx: Transaction, record: RecordIn, caller: Caller, command: str, alias: str, grant: Grant) -> None:
     """Put on record that a grant ends with its org, which is still there."""
-    difference = Difference(f"grant {alias}", grant_text(grant), NONE, grant)
+    difference = Difference(f"grant {alias}", grant_text(grant.permissions, grant.until), NONE, grant)
     record(tx, _single(tx, caller, command, grant.holder, difference), Completion(Outcome.SUCCEEDED))
 
 
@@ -82,19 +81,9 @@ def record_sessions_in(
         record(tx, intent.about((f"session:{session_id}", f"why:{why}")), Completion(Outcome.SUCCEEDED))
 
 
-def grant_text(grant: Grant) -> str:
-    """A grant's permissions and its end: ``read,write until 2027-01-01T00:00:00+00:00``."""
-    permissions = ",".join(each for each in PERMISSIONS if each in grant.permissions)
-    return permissions + _end(grant.until)
-
-
 def key_text(key: ApiKey) -> str:
     """Whether a key was revoked, and its end."""
-    return "revoked" if key.revoked_at is not None else f"active{_end(key.until)}"
-
-
-def _end(until: datetime | None) -> str:
-    return f" until {until.isoformat(timespec='seconds')}" if until is not None else ""
+    return "revoked" if key.revoked_at is not None else f"active{end_text(key.until)}"
 
 
 def _single(tx: Transaction, caller: Caller, command: str, holder: str, difference: Difference) -> Intent:
@@ -144,7 +133,7 @@ def _grants(record: Record | None) -> tuple[Grant, ...]:
 
 
 def _texts(grants: Mapping[str, Grant]) -> dict[str, str]:
-    return {selector: grant_text(grant) for selector, grant in grants.items()}
+    return {selector: grant_text(grant.permissions, grant.until) for selector, grant in grants.items()}
 
 
 def _key_texts(record: Record | None) -> dict[str, str]:

@@ -8,8 +8,7 @@ from datetime import date, datetime
 from itertools import count
 
 from orgserver.cli.audit.pages.page import begin, end, table, text
-from orgserver.cli.output import count_of
-from orgserver.model.text import escape_text
+from orgserver.model.text import count_of, escape_text
 from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, RULE, Counts, Line, Report
 
 WORDS = {

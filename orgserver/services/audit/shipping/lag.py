@@ -26,16 +26,16 @@ class Lag:
 NO_LAG = Lag()
 
 
-def read_lag(connection: Connection, shipped: int, now: int) -> Lag:
+def read_lag(connection: Connection, last: int, now: int) -> Lag:
     """The lag after a sequence; none where all that is new there came of shipping."""
     events = tables.audit_events.c
     query = select(events.sequence, events.entry_id, events.kind, events.time, events.tool)
     with connection.begin():
         head: int = connection.execute(select(tables.audit_head.c.sequence)).scalar_one()
-        rows = connection.execute(query.where(events.sequence > shipped).order_by(events.sequence).limit(_FEW)).all()
+        rows = connection.execute(query.where(events.sequence > last).order_by(events.sequence).limit(_FEW)).all()
     own = {row.entry_id for row in rows if row.tool == SHIP}
     new = [row for row in rows if row.kind != chain.CHECKPOINT and row.entry_id not in own]
-    if not new and head - shipped <= _FEW:
+    if not new and head - last <= _FEW:
         return NO_LAG
     first = min((row.time for row in new or rows), default=now)
-    return Lag(max(0, head - shipped), max(0, now - first) / 1_000_000)
+    return Lag(max(0, head - last), max(0, now - first) / 1_000_000)

@@ -26,7 +26,7 @@ class Schedule:
         self._shipper = shipper
         self._every = every
         self._caller = Caller(Principal("orgserver"), "cli")
-        self._shipped: int | None = None
+        self._last: int | None = None
         self._problems: tuple[str, ...] = ()
         self.lag: Lag | None = None
         """How far behind the place is; None until it was looked at."""
@@ -42,33 +42,33 @@ class Schedule:
                 if time.monotonic() >= due:
                     due = time.monotonic() + self._every
                     self._take(await self._shipper.ship(self._caller))
-                elif self._shipped is not None:
-                    self.lag = await self._shipper.refresh_lag(self._shipped)
+                elif self._last is not None:
+                    self.lag = await self._shipper.read_lag(self._last)
             except OrgserverError as error:
                 await self._tell_failure(error)
 
     def _take(self, shipment: Shipment) -> None:
-        self._shipped, self.lag = shipment.shipped, shipment.lag
+        self._last, self.lag = shipment.last, shipment.lag
         self.failing = bool(shipment.problems)
         if shipment.problems != self._problems:
             self._problems = shipment.problems
             for problem in shipment.problems:
                 logger.error("%s: %s", self._shipper.target, problem)
         if shipment.events:
-            facts = {"parts": shipment.parts, "events": shipment.events, "upto": shipment.shipped}
+            facts = {"parts": shipment.parts, "events": shipment.events, "upto": shipment.last}
             logger.info("the audit log was shipped to %s", self._shipper.target, extra=facts | _as_extra(shipment.lag))
 
     async def _tell_failure(self, error: OrgserverError) -> None:
         self.failing = True
-        if self._shipped is not None:
-            self.lag = await self._read_lag_anyway(self._shipped)
+        if self._last is not None:
+            self.lag = await self._read_lag_anyway(self._last)
         hint = error.hint or "it is tried again"
         extra = _as_extra(self.lag) if self.lag is not None else None
         logger.warning("the audit log could not be shipped: %s (%s)", error, hint, extra=extra)
 
-    async def _read_lag_anyway(self, shipped: int) -> Lag | None:
+    async def _read_lag_anyway(self, last: int) -> Lag | None:
         try:
-            return await self._shipper.refresh_lag(shipped)
+            return await self._shipper.read_lag(last)
         except OrgserverError:
             return self.lag
 

@@ -14,6 +14,7 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
+from orgserver.model.text import count_of
 from orgserver.services.audit.shipping import parts as part_files
 from orgserver.services.audit.shipping.lag import NO_LAG, SHIP, Lag, read_lag
 from orgserver.services.audit.shipping.parts import LOG_FILE, Part, name_part, read_parts
@@ -44,7 +45,7 @@ class Shipment:
 
     parts: int = 0
     events: int = 0
-    shipped: int = 0
+    last: int = 0
     """The sequence that everything is away up to."""
     problems: tuple[str, ...] = ()
     """What is wrong at the place: nothing was replaced there, and the rest was shipped all the same."""
@@ -74,27 +75,31 @@ class Shipper:
         async with self._store.database.engine.exclusive(_TASK) as is_mine:
             if not is_mine:
                 return replace(await self.look(), busy=True)
-            standing, begins, problems = await self._compare()
-            if (await self._read_lag(standing.shipped)).events:
+            standing, first, problems = await self._compare()
+            has_news = (await self.read_lag(standing.last)).events > 0
+            if has_news:
                 await self._store.audit.look_after(idle_us=0)  # so that all that is there now is under a signature
-                standing = compare(standing.parts, await self._read_log(), begins)
-            return await self._put_all(caller, standing, begins, problems)
+                standing = compare(standing.parts, await self._read_log(), first)
+            if not has_news and not standing.refilled:  # but what shipping itself has left in the log
+                standing = replace(standing, spans=())
+            return await self._put_all(caller, standing, first, problems)
 
     async def look(self) -> Shipment:
         """How it stands, without putting anything there."""
         standing, _, problems = await self._compare()
-        return Shipment(0, 0, standing.shipped, tuple(problems), await self._read_lag(standing.shipped))
+        return Shipment(0, 0, standing.last, tuple(problems), await self.read_lag(standing.last))
 
-    async def refresh_lag(self, shipped: int) -> Lag:
-        """The lag behind what is known to be away, without a look at the place."""
-        return await self._read_lag(shipped)
+    async def read_lag(self, last: int) -> Lag:
+        """The lag behind the last event that is known to be away, without a look at the place."""
+        now = self._store.database.clock()
+        return await self._store.database.scan(partial(read_lag, last=last, now=now))
 
     async def prove(self, first: int, last: int) -> None:
         """See that these events lie there, whole: OperatorError, in one line, where they do not."""
-        listed = read_parts(await self._target.list_files())
-        await self._find_beginning(listed, first)
+        parts = read_parts(await self._target.list_files())
+        await self._find_beginning(parts, first)
         at = first - 1
-        for part in (part for part in listed if first <= part.first and part.last <= last):
+        for part in (part for part in parts if first <= part.first and part.last <= last):
             problem = await self._check(part) if part.first == at + 1 else f"{part.file.name} does not follow {at:,}"
             if problem is not None:
                 raise OperatorError(f"{self.target}: {problem}", hint="orgserver audit ship says what is wrong there")
@@ -108,31 +113,31 @@ class Shipper:
     async def _compare(self) -> tuple[Standing, int, list[str]]:
         """What lies there, where it begins, and what is wrong. TargetError where it is the place of another log."""
         log = await self._read_log()
-        listed = read_parts(await self._target.list_files())
-        begins, problems = await self._find_beginning(listed, log.base + 1)
-        standing = compare(listed, log, begins)
+        parts = read_parts(await self._target.list_files())
+        begin, problems = await self._find_beginning(parts, log.base + 1)
+        standing = compare(parts, log, begin)
         for part in standing.strangers:
             await self._refuse_future(part, log)
             problems.append(f"{part.file.name} is no part of this log")
         for first, last in standing.lost:
             problems.append(f"the events from {first:,} to {last:,} are missing there, and no longer in the log")
         if standing.refilled:
-            problems.append(f"{_count(standing.refilled, 'part')} had been removed there, and the log still has them")
+            problems.append(f"{count_of(standing.refilled, 'part')} had been removed there, and the log still has them")
         for part in find_late(standing.parts):
             await self._check(part)
-        known = (self._checked.get(part.file) for part in standing.parts)
-        problems += [problem for problem in known if problem is not None]
-        return standing, begins, problems
+        results = (self._checked.get(part.file) for part in standing.parts)
+        problems += [problem for problem in results if problem is not None]
+        return standing, begin, problems
 
     async def _read_log(self) -> Shippable:
         return await self._store.database.scan(partial(_read_shippable, store_id=self._store.id))
 
-    async def _find_beginning(self, listed: Sequence[Part], first: int) -> tuple[int, list[str]]:
+    async def _find_beginning(self, parts: Sequence[Part], first: int) -> tuple[int, list[str]]:
         """From which event on the log lies there; ``first`` where nothing does yet."""
         content = await self._target.read(LOG_FILE)
         if content is None:
-            problems = [f"{LOG_FILE} had been removed there"] if listed else []
-            return min([first, *(part.first for part in listed)]), problems
+            problems = [f"{LOG_FILE} had been removed there"] if parts else []
+            return min([first, *(part.first for part in parts)]), problems
         verifier = self._store.audit.signer.verifier
         try:
             return part_files.read_beginning(content, verifier), []
@@ -174,30 +179,25 @@ class Shipper:
         content = await self._target.read(part.file.name)
         return await asyncio.to_thread(part_files.check, part, content, self._store.audit.signer.verifier)
 
-    async def _put_all(self, caller: Caller, standing: Standing, begins: int, problems: list[str]) -> Shipment:
+    async def _put_all(self, caller: Caller, standing: Standing, begin: int, problems: list[str]) -> Shipment:
         count = events = 0
-        shipped = standing.shipped
-        spans = standing.spans if await self._is_due(standing) else ()
-        if spans:
-            await self._target.add(LOG_FILE, part_files.describe_log(self._store.audit.signer, begins))
+        newest = standing.last
+        if standing.spans:
+            await self._target.add(LOG_FILE, part_files.describe_log(self._store.audit.signer, begin))
         code: str | None = "AUDIT_SHIP"
         try:
-            for first, last in spans:
+            for first, last in standing.spans:
                 began = time.monotonic()
                 if await self._put(first, last):
                     count += 1
                     events += last - first + 1
-                shipped = max(shipped, last)
+                newest = max(newest, last)
                 await asyncio.sleep(min(_MOST_REST, self._rest * (time.monotonic() - began)))
             code = None
         finally:
             if events:
                 await self._record(caller, events, code)
-        return Shipment(count, events, shipped, tuple(problems), await self._read_lag(shipped))
-
-    async def _is_due(self, standing: Standing) -> bool:
-        """Whether there is anything to ship but what shipping itself has left in the log."""
-        return bool(standing.refilled or (await self._read_lag(standing.shipped)).events)
+        return Shipment(count, events, newest, tuple(problems), await self.read_lag(newest))
 
     async def _put(self, first: int, last: int) -> bool:
         content = await self._store.database.scan(partial(_pack, first=first, last=last, store_id=self._store.id))
@@ -206,10 +206,6 @@ class Shipper:
     async def _record(self, caller: Caller, events: int, code: str | None) -> None:
         intent = Intent(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool=SHIP, label=self.target)
         await self._store.audit.record(intent, Completion(Outcome.SUCCEEDED, error_code=code, row_count=events))
-
-    async def _read_lag(self, shipped: int) -> Lag:
-        now = self._store.database.clock()
-        return await self._store.database.scan(partial(read_lag, shipped=shipped, now=now))
 
 
 def _read_shippable(connection: Connection, store_id: str) -> Shippable:
@@ -235,7 +231,3 @@ def _pack(connection: Connection, first: int, last: int, store_id: str) -> bytes
             hint="orgserver audit verify says what was done to it; or it was pruned just now: try again",
         )
     return part_files.pack(events, note)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

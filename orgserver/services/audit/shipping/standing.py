@@ -26,34 +26,34 @@ class Standing:
     """How many of the spans are no new ones: they lay there, and were removed."""
 
     @property
-    def shipped(self) -> int:
+    def last(self) -> int:
         """The sequence that everything is shipped up to, whatever is lost before; 0 where nothing is."""
         return self.parts[-1].last if self.parts else 0
 
 
-def compare(listed: Sequence[Part], log: Shippable, begins: int) -> Standing:
-    """Compare what is listed with the log, of which parts are to be there from ``begins`` on.
+def compare(files: Sequence[Part], log: Shippable, begin: int) -> Standing:
+    """Compare what lies there with the log, of which parts are to be there from ``begin`` on.
 
     A part of what the log still has must lie between two of its checkpoints; of what was pruned only its content tells.
     """
-    ends = {end: before for before, end in pairwise([max(log.base, begins - 1), *log.checkpoints])}
+    ends = {end: before for before, end in pairwise([max(log.base, begin - 1), *log.checkpoints])}
     parts: list[Part] = []
     strangers: list[Part] = []
-    for part in listed:
+    for part in files:
         fits = ends.get(part.last) == part.first - 1 if part.last > log.base else part.last >= part.first
-        after = parts[-1].last if parts else begins - 1
+        after = parts[-1].last if parts else begin - 1
         (parts if fits and part.first > after else strangers).append(part)
     present = {part.last for part in parts}
     newest = max(present, default=0)
     spans = [(before + 1, end) for end, before in ends.items() if end not in present]
     refilled = sum(end < newest for _, end in spans)
-    return Standing(tuple(parts), tuple(strangers), tuple(spans), _find_lost(parts, log.base, begins), refilled)
+    return Standing(tuple(parts), tuple(strangers), tuple(spans), _find_lost(parts, log.base, begin), refilled)
 
 
-def _find_lost(parts: Sequence[Part], base: int, begins: int) -> tuple[tuple[int, int], ...]:
+def _find_lost(parts: Sequence[Part], base: int, begin: int) -> tuple[tuple[int, int], ...]:
     """The spans up to the base that lie nowhere any more."""
     lost: list[tuple[int, int]] = []
-    at = begins - 1
+    at = begin - 1
     for part in (part for part in parts if part.first <= base):
         if part.first > at + 1:
             lost.append((at + 1, part.first - 1))

@@ -32,12 +32,12 @@ def check_folder(path: Path, verifier: Verifier | None, *, external: Sequence[Ch
     if finding.problem is not None or verifier is None or note is None:
         return finding
     try:
-        begins = read_beginning(note, verifier)
+        begin = read_beginning(note, verifier)
     except BadNote as bad:
         return replace(finding, first_bad=finding.first, problem=f"{LOG_FILE} is not of this log: {bad}")
-    if begins == finding.first:
+    if begin == finding.first:
         return finding
-    return replace(finding, first_bad=begins, problem=f"entry {begins} was removed")
+    return replace(finding, first_bad=begin, problem=f"entry {begin} was removed")
 
 
 def read_notes(path: Path) -> list[str]:

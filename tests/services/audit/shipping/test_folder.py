@@ -33,9 +33,9 @@ async def test_it_goes_on_from_what_lies_there_and_its_own_entries_make_no_news(
     await write(store, 1)
     more = await Shipper(store, Folder(away)).ship(CALLER)
 
-    assert [(each.parts, each.lag.events, each.shipped) for each in (*idle, still_idle)] == [(0, 0, shipped)] * 4
+    assert [(each.parts, each.lag.events, each.last) for each in (*idle, still_idle)] == [(0, 0, shipped)] * 4
     assert more.parts == 2  # one for what the first run and the checkpoint left, one for the entry
-    assert verify(store, away) == more.shipped == await head(store) - 3  # the last checkpoint's event, and the entry
+    assert verify(store, away) == more.last == await head(store) - 3  # the last checkpoint's event, and the entry
 
 
 async def test_two_who_ship_at_once_ship_every_event_once(
@@ -53,7 +53,7 @@ async def test_two_who_ship_at_once_ship_every_event_once(
     shipments = await run_both(*(Shipper(store, Folder(away)) for _ in range(4)))
 
     assert sum(each.parts for each in shipments) == len(parts(away)) == 12
-    assert verify(store, away) == max(each.shipped for each in shipments)
+    assert verify(store, away) == max(each.last for each in shipments)
 
 
 async def test_one_process_ships_at_a_time_and_the_other_says_so(store: Store, tmp_path: Path) -> None:

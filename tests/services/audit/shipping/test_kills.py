@@ -51,7 +51,7 @@ async def test_shippers_to_a_folder_are_killed(tmp_path: Path) -> None:
     async with open_app(settings) as app:
         shipment = await Shipper(app.store, Folder(away)).ship(CALLER)
         assert shipment.problems == ()
-        assert verify(app.store, away) == shipment.shipped
+        assert verify(app.store, away) == shipment.last
 
 
 async def test_shippers_to_a_bucket_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,4 +70,4 @@ async def test_shippers_to_a_bucket_are_killed(tmp_path: Path, monkeypatch: pyte
             for each in await bucket.list_files():
                 (copy / each.name).write_bytes(await bucket.read(each.name) or b"")
             assert shipment.problems == ()
-            assert verify(app.store, copy) == shipment.shipped
+            assert verify(app.store, copy) == shipment.last
