@@ -53,20 +53,20 @@ def _refuse_occupied(target: ServerAddress) -> None:
         _refuse(copy_marks.read_target(place), target)
 
 
-def _refuse(found: TargetState, target: ServerAddress) -> None:
+def _refuse(state: TargetState, target: ServerAddress) -> None:
     """What a restore left unfinished is made anew; what a move has nearly finished may be all there is of a store."""
-    if found.store_id is None or (found.copy_id is not None and not found.is_verified):
+    if state.store_id is None or (state.copy_id is not None and not state.is_verified):
         return
-    what = "a store that is nearly moved" if found.copy_id is not None else "a store"
-    hint = "run that orgserver store copy again" if found.copy_id is not None else "name a database that is empty"
+    what = "a store that is nearly moved" if state.copy_id is not None else "a store"
+    hint = "run that orgserver store copy again" if state.copy_id is not None else "name a database that is empty"
     raise StoreError(f"there is {what} in {target} already, and it is left as it is", hint=hint)
 
 
 def _put(staging_file: Path, target: ServerAddress, store: Store) -> Copied:
     with open_source(FileAddress(staging_file)) as source, open_target(target) as place:
-        state, found = copy_marks.read_source(source), copy_marks.read_target(place)
-        _refuse(found, target)
-        copy_marks.begin_copy(place, state.store_id, found)
+        state, target_state = copy_marks.read_source(source), copy_marks.read_target(place)
+        _refuse(target_state, target)
+        copy_marks.begin_copy(place, state.store_id, target_state)
         copied = copy_all(source, place, store, lambda _table, _rows: None)
         copy_marks.publish(source, place)
     return copied

@@ -66,9 +66,9 @@ async def move(order: Move) -> Copied:
     if str(order.source) == str(order.target):
         raise StoreError(f"{order.target} is the store itself", hint="name another database or file to copy it to")
     stop = threading.Event()
-    finished = await run_to_end(stop, lambda: _finish(order))
-    if finished is not None:
-        return finished
+    result = await run_to_end(stop, lambda: _finish(order))
+    if result is not None:
+        return result
     store = await open_store(order.source, lambda _create: order.open_vault(), caller=order.caller)
     try:
         caller = order.caller
@@ -97,10 +97,10 @@ def _finish(order: Move) -> Copied | None:
 
 def _copy(order: Move, store: Store, stop: threading.Event) -> Copied:
     with open_source(order.source) as source, open_target(order.target) as target:
-        state, found = copy_marks.read_source(source), copy_marks.read_target(target)
-        if copy_marks.find_stage(state, found, _names(order)) is not Stage.COPY:
+        state, target_state = copy_marks.read_source(source), copy_marks.read_target(target)
+        if copy_marks.find_stage(state, target_state, _names(order)) is not Stage.COPY:
             raise StoreError("another process moved this store just now", hint="run this again")
-        copy_id = copy_marks.begin_copy(target, state.store_id, found)
+        copy_id = copy_marks.begin_copy(target, state.store_id, target_state)
         copied = copy_all(source, target, store, _stoppable(order.tell, stop))
         copy_marks.set_verified(target, copy_id)
         copy_marks.mark_moved(source, copy_id, url_of(order.target))
@@ -149,12 +149,12 @@ def _names(order: Move) -> tuple[str, str]:
 
 
 def _stoppable(step: Step, stop: threading.Event) -> Step:
-    def told(table: str, count: int) -> None:
+    def step_unless_stopped(table: str, count: int) -> None:
         if stop.is_set():
             raise StoreError("it was interrupted", hint="run it again: it goes on from there")
         step(table, count)
 
-    return told
+    return step_unless_stopped
 
 
 async def run_to_end(stop: threading.Event, work: Callable[[], T]) -> T:
