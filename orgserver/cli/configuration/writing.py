@@ -80,7 +80,7 @@ def _principal(record: PrincipalRecord) -> dict[str, Any]:
 
 
 def _grant(grant: Grant) -> str:
-    return f"{grant.selector.text}:{grant_text(grant.permissions, grant.until)}"
+    return f"{grant.selector.text}:{grant_text(grant.permissions, grant.until, 'auto')}"
 
 
 def _without_absent(facts: dict[str, Any]) -> dict[str, Any]:

@@ -86,14 +86,14 @@ class Grant:
         return self.until is not None and now >= self.until
 
 
-def grant_text(permissions: frozenset[Permission], until: datetime | None) -> str:
+def grant_text(permissions: frozenset[Permission], until: datetime | None, timespec: str = "seconds") -> str:
     """What a grant gives, and its end: ``read,write until 2027-01-01T00:00:00+00:00``."""
-    return ",".join(each for each in PERMISSIONS if each in permissions) + end_text(until)
+    return ",".join(each for each in PERMISSIONS if each in permissions) + end_text(until, timespec)
 
 
-def end_text(until: datetime | None) -> str:
+def end_text(until: datetime | None, timespec: str = "seconds") -> str:
     """The end of a grant or a key, to stand behind what ends; empty where it has none."""
-    return f" until {until.isoformat()}" if until is not None else ""
+    return f" until {until.isoformat(timespec=timespec)}" if until is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
