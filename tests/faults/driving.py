@@ -10,16 +10,20 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .forking import ForkedProcess, fork_server
+
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "faults", "version": "1"}}
 SERVE = ("-m", "orgserver", "serve")
 CALL_SECONDS = 90
+_LONGEST_LINE = 1 << 28
 
 
 class Served:
     """One server process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedProcess) -> None:
         self.process = process
+        self._is_killed = False
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._serial = 0
         self.largest = 0
@@ -60,7 +64,8 @@ class Served:
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
-        if self.process.returncode is None:
+        if self.process.returncode is None and not self._is_killed:
+            self._is_killed = True  # a second one would look for its exit code, and take it from asyncio
             with suppress(ProcessLookupError):
                 self.process.kill()
         await self.gone()
@@ -87,14 +92,30 @@ async def serving(home: Path, command: Sequence[str] = SERVE, **settings: str) -
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"ORGSERVER_HOME": str(home)} | settings,
-        limit=1 << 28,
+        env=_environment(home, settings),
+        limit=_LONGEST_LINE,
     )
-    served = Served(process)
+    async with _answering(Served(process)) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving_forked(home: Path, **settings: str) -> AsyncIterator[Served]:
+    """The same, of a process that imports nothing: for those that are killed so often that the imports are the most."""
+    async with _answering(Served(await fork_server(_environment(home, settings), _LONGEST_LINE))) as served:
+        yield served
+
+
+def _environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
+    return os.environ | {"ORGSERVER_HOME": str(home)} | settings
+
+
+@asynccontextmanager
+async def _answering(served: Served) -> AsyncIterator[Served]:
     try:
         await served.send("initialize", INITIALIZE)
-        assert process.stdin is not None
-        process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        assert served.process.stdin is not None
+        served.process.stdin.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         yield served
     finally:
         await served.kill()

@@ -24,12 +24,13 @@ from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 
-from .driving import CALL_SECONDS, Served, serving
+from .driving import CALL_SECONDS, Served, serving_forked
 from .store_places import IN_FILE, StorePlace
 
 SERVERS, IN_FLIGHT = 4, 4
 PAUSE_SECONDS = (0.2, 0.6)
 PENDING_SECONDS = 120.0
+TOLD_KILLS = 50
 LIMITS = {
     "ORGSERVER_ABANDONED_SECONDS": "1",
     "ORGSERVER_HEARTBEAT_SECONDS": "0.2",
@@ -53,10 +54,18 @@ class Killed:
     """Calls that a proxy had no answer for."""
     settled_after: float = 0.0
     wrong: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def holds(self) -> bool:
         return not self.wrong and len(self.answered) > self.kills
+
+    def note_kill(self) -> None:
+        """Count one; tell now and then that it goes on."""
+        self.kills += 1
+        if self.kills % TOLD_KILLS == 0:
+            seconds = time.monotonic() - self.began
+            print(f"so far {self.kills} kills, {len(self.answered)} answered calls in {seconds:.0f} s", flush=True)
 
     def __str__(self) -> str:
         return (
@@ -74,7 +83,7 @@ async def servers(kills: int, *, seed: int, place: StorePlace = IN_FILE) -> Kill
         while done.kills < kills:
             await asyncio.sleep(chance.uniform(*PAUSE_SECONDS))  # the fault itself: its moments are what is random
             await kill_one(running, chance)
-            done.kills += 1
+            done.note_kill()
 
     return await under_load(Killed(seed), kill, place)
 
@@ -121,7 +130,7 @@ async def _place(
     while not stop.is_set():
         life += 1
         with suppress(ConnectionError):
-            async with serving(home, **LIMITS, **place.environment) as served:
+            async with serving_forked(home, **LIMITS, **place.environment) as served:
                 names = (f"K{number}-{life}-{call}" for call in range(1 << 30))
                 await _call(done, served, next(names))
                 running[number] = served

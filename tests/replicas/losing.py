@@ -22,14 +22,14 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
         async with replicas(Path(folder), database_url) as world:
             key = await world.add_person("load", "acme:read,write")
             async with load(world, key) as done:
+                killed.answered, killed.refused = done.answered, done.refused
                 while killed.kills < kills:
                     await has_answers(done, chance.randrange(20, 60))
                     await _wait_until_all_are_at_salesforce(world)
                     await world.kill(chance.choice([url for url in world.urls if world.proxy.under_way[url]]))
-                    killed.kills += 1
+                    killed.note_kill()
                     await has_answers(done, 20)  # by those that are left
                     await world.start()
-            killed.answered, killed.refused = done.answered, done.refused
             killed.lost = len(done.lost)
             await judge(killed, world.app, world.acme)
     return killed
