@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .forking import ForkedProcess, fork_server
+from .forking import STDIN, STDOUT, ForkedProcess, fork_program
 
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "faults", "version": "1"}}
 SERVE = ("-m", "orgserver", "serve")
@@ -102,7 +102,9 @@ async def serving(home: Path, command: Sequence[str] = SERVE, **settings: str) -
 @asynccontextmanager
 async def serving_forked(home: Path, **settings: str) -> AsyncIterator[Served]:
     """The same, of a process that imports nothing: for those that are killed so often that the imports are the most."""
-    async with _answering(Served(await fork_server(_environment(home, settings), _LONGEST_LINE))) as served:
+    environment = _environment(home, settings)
+    process = await fork_program(["serve"], environment, STDIN, STDOUT, limit=_LONGEST_LINE)
+    async with _answering(Served(process)) as served:
         yield served
 
 

@@ -1,4 +1,4 @@
-"""A server process that is forked from one which has imported the program, with pipes to its input and output."""
+"""A server process that is forked from one which has imported the program, with pipes as ``asyncio.subprocess`` has."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import multiprocessing
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 
 from . import program
 
+STDIN, STDOUT, STDERR = program.STANDARD
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([program.__name__])
 
@@ -19,11 +21,14 @@ _CONTEXT.set_forkserver_preload([program.__name__])
 class ForkedProcess:
     """What ``asyncio.subprocess.Process`` is for a program that is started."""
 
-    def __init__(self, process: ForkServerProcess, stdin: asyncio.WriteTransport, stdout: asyncio.StreamReader) -> None:
+    stdin: asyncio.WriteTransport | None = None
+    stdout: asyncio.StreamReader | None = None
+    stderr: asyncio.StreamReader | None = None
+    returncode: int | None = None
+
+    def __init__(self, process: ForkServerProcess) -> None:
         assert process.pid is not None
         self.pid = process.pid
-        self.stdin, self.stdout = stdin, stdout
-        self.returncode: int | None = None
         self._process, self._ended = process, asyncio.Event()
         asyncio.get_running_loop().add_reader(process.sentinel, self._end)
 
@@ -32,7 +37,8 @@ class ForkedProcess:
         self._process.join()
         self.returncode = self._process.exitcode
         self._process.close()
-        self.stdin.close()
+        if self.stdin is not None:
+            self.stdin.close()
         self._ended.set()
 
     def send_signal(self, number: int) -> None:
@@ -41,28 +47,52 @@ class ForkedProcess:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    async def wait(self) -> int | None:
+    async def wait(self) -> int:
         """Wait until it is gone; its exit code."""
         await self._ended.wait()
+        assert self.returncode is not None
         return self.returncode
 
 
-async def fork_server(environment: dict[str, str], limit: int) -> ForkedProcess:
-    """Fork one with this environment, whose lines are no longer than this limit."""
-    lines_in, stdin = _CONTEXT.Pipe(duplex=False)
-    stdout, lines_out = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=program.serve, args=(lines_in, lines_out, environment), daemon=True)
+async def fork_program(
+    arguments: Sequence[str], environment: Mapping[str, str], *pipes: int, limit: int = 1 << 16
+) -> ForkedProcess:
+    """Fork one with these pipes, whose lines are no longer than this limit."""
+    ends = {number: _CONTEXT.Pipe(duplex=False) for number in pipes}  # each to read from, and to write to
+    theirs = {number: end[number != STDIN] for number, end in ends.items()}
+    process = _CONTEXT.Process(target=program.run, args=(arguments, theirs, dict(environment)), daemon=True)
     process.start()
-    lines_in.close()
-    lines_out.close()
-    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=limit)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(_take(stdout), "rb", 0))
-    writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(_take(stdin), "wb", 0))
-    return ForkedProcess(process, writer, reader)
+    for end in theirs.values():
+        end.close()
+    forked = ForkedProcess(process)
+    if STDIN in ends:
+        forked.stdin = await _write_to(ends[STDIN][1])
+    if STDOUT in ends:
+        forked.stdout = await _read_from(ends[STDOUT][0], limit)
+    if STDERR in ends:
+        forked.stderr = await _read_from(ends[STDERR][0], limit)
+    return forked
+
+
+async def _write_to(end: Connection) -> asyncio.WriteTransport:
+    file = os.fdopen(_take(end), "wb", 0)
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, file)
+    return transport
+
+
+async def _read_from(end: Connection, limit: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=limit)
+    file = os.fdopen(_take(end), "rb", 0)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+    return reader
 
 
 def _take(end: Connection) -> int:

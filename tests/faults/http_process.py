@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx2
 
+from .forking import STDERR, ForkedProcess, fork_program
+
 ACCEPTED = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
 """What an old client says with each request."""
 ANY_PORT = "127.0.0.1:0"
@@ -21,7 +23,7 @@ END_SECONDS = 30
 class HttpProcess:
     """A server process that listens."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedProcess) -> None:
         self.process = process
         self.lines: list[str] = []
         self.url = ""
@@ -63,13 +65,32 @@ async def serving_http(
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, "serve", "--http", address, *options,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"ORGSERVER_HOME": str(home)} | settings,
+        env=_environment(home, settings),
     )  # fmt: skip
-    served = HttpProcess(process)
+    async with _listening(HttpProcess(process)) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving_http_forked(
+    home: Path, *options: str, address: str = ANY_PORT, **settings: str
+) -> AsyncIterator[HttpProcess]:
+    """The same, of a process that imports nothing (``program``)."""
+    arguments = ["serve", "--http", address, *options]
+    async with _listening(HttpProcess(await fork_program(arguments, _environment(home, settings), STDERR))) as served:
+        yield served
+
+
+def _environment(home: Path, settings: dict[str, str]) -> dict[str, str]:
+    return os.environ | {"ORGSERVER_HOME": str(home)} | settings
+
+
+@asynccontextmanager
+async def _listening(served: HttpProcess) -> AsyncIterator[HttpProcess]:
     try:
         await served.read_start()
         yield served
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        if served.process.returncode is None:
+            served.process.kill()
+        await served.process.wait()

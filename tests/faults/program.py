@@ -1,36 +1,41 @@
-"""`orgserver serve` in a process that is forked from one which has imported all of it: it starts in a part of the time.
+"""`orgserver` in a process that is forked from one which has imported all of it: a server starts in a part of the time.
 
 A server that is killed again and again would spend its life on imports. All else is its own: it opens the store, reads
-its settings and takes its lines as one that an operator started.
+its settings and takes its requests as one that an operator started.
 """
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 
-import aiosqlite  # noqa: F401  # this and more are what a server imports after its start
+# What a server imports, at its start and later.
+import aiosqlite  # noqa: F401
 import asyncpg  # type: ignore[import-untyped]  # noqa: F401
-import sqlalchemy.dialects.postgresql.asyncpg
+import sqlalchemy.dialects.postgresql.asyncpg  # noqa: F401
 import uvloop  # noqa: F401
 
 import orgserver.app
 import orgserver.cli.serving.serve
 import orgserver.cli.serving.start
+import orgserver.servers.http
 import orgserver.servers.stdio
 import orgserver.serving.stdio
 import orgserver.serving.tool_calls
 import orgserver.tools.toolsets  # noqa: F401
 from orgserver.cli.main import cli
 
+STANDARD = range(3)
 
-def serve(lines_in: Connection, lines_out: Connection, environment: dict[str, str]) -> None:
-    """Serve on these two, until the input ends."""
+
+def run(arguments: Sequence[str], pipes: Mapping[int, Connection], environment: Mapping[str, str]) -> None:
+    """Run a command to its end, with pipes in the place of its input, output and errors; nothing where there is none."""
     os.environ.clear()
     os.environ.update(environment)
-    os.dup2(lines_in.fileno(), 0)
-    os.dup2(lines_out.fileno(), 1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115  # for good
-    lines_in.close()
-    lines_out.close()
-    cli(["serve"], prog_name="orgserver")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in STANDARD:
+        os.dup2(pipes[number].fileno() if number in pipes else nothing, number)
+    for end in pipes.values():
+        end.close()
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115  # for good
+    cli(list(arguments), prog_name="orgserver")

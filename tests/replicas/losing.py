@@ -19,7 +19,7 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
     """Kill so many, each replaced by a new one, and judge."""
     chance, killed = random.Random(seed), Killed(seed)
     with tempfile.TemporaryDirectory() as folder:
-        async with replicas(Path(folder), database_url) as world:
+        async with replicas(Path(folder), database_url, forks=True) as world:
             key = await world.add_person("load", "acme:read,write")
             async with load(world, key) as done:
                 killed.answered, killed.refused = done.answered, done.refused

@@ -16,6 +16,8 @@ from tests.replicas.world import Replicas, replicas
 
 STEP = 20
 """Calls that are answered between two steps of it."""
+ABANDONED_SECONDS = 60
+"""As servers have it: nobody dies here, and who merely waits for a processor must not be taken for dead."""
 
 
 @dataclass
@@ -49,7 +51,7 @@ async def upgrade_replicas(database_url: str, count: int) -> Upgraded:
         migrations = Path(folder) / "migrations"
         await asyncio.to_thread(write_migrations, migrations)
         newer = ("-m", "tests.replicas.newer_program", str(migrations))
-        async with replicas(Path(folder), database_url, count) as world:
+        async with replicas(Path(folder), database_url, count, abandoned_seconds=ABANDONED_SECONDS) as world:
             key = await world.add_person("load", "acme:read,write")
             old = list(world.urls)
             async with load(world, key) as done.load:

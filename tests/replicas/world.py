@@ -19,7 +19,7 @@ from orgserver.config import read_settings
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.services.people.requests import KeyChanges
-from tests.faults.http_process import PROGRAM, HttpProcess, serving_http
+from tests.faults.http_process import PROGRAM, HttpProcess, serving_http, serving_http_forked
 from tests.people import OPERATOR, principal_changes
 from tests.provider.running import RunningProvider
 from tests.replicas.proxy import RoundRobin, forwarding
@@ -29,7 +29,6 @@ from tests.serving.over_http.signin.walk import settings_of
 
 REPLICAS = 4
 LIMITS = {
-    "ORGSERVER_ABANDONED_SECONDS": "1",
     "ORGSERVER_HEARTBEAT_SECONDS": "0.2",
     "ORGSERVER_HTTP_RATE": "10000",
     "ORGSERVER_HTTP_IN_FLIGHT": "100",
@@ -50,6 +49,8 @@ class Replicas:
     settings: dict[str, str]
     options: list[str]
     stack: AsyncExitStack
+    forks: bool
+    """Whether servers of this version are forked from one process that has imported the program."""
     processes: dict[str, HttpProcess] = field(default_factory=dict)
     """By URL; those that run."""
     provider: Any = None
@@ -70,7 +71,10 @@ class Replicas:
         self._number += 1
         home = self.folder / f"home-{self._number}"
         address = f"127.0.0.1:{_free_port()}"
-        serving = serving_http(home, *self.options, command=command, address=address, **self.settings)
+        if self.forks and command is PROGRAM:
+            serving = serving_http_forked(home, *self.options, address=address, **self.settings)
+        else:
+            serving = serving_http(home, *self.options, command=command, address=address, **self.settings)
         process = await self.stack.enter_async_context(serving)
         url = f"http://{address}"
         self.processes[url] = process
@@ -149,11 +153,19 @@ def code_of(response: httpx2.Response) -> str:
 
 @asynccontextmanager
 async def replicas(
-    folder: Path, database_url: str, count: int = REPLICAS, provider: RunningProvider | None = None, **settings: str
+    folder: Path,
+    database_url: str,
+    count: int = REPLICAS,
+    provider: RunningProvider | None = None,
+    *,
+    forks: bool = False,
+    abandoned_seconds: int = 1,
+    **settings: str,
 ) -> AsyncIterator[Replicas]:
-    """Run so many, with two pretend orgs and an operator."""
+    """Run so many, with two pretend orgs and an operator; after so long a silence a server counts as gone."""
     home = folder / "operator"
-    read = read_settings({"home": home, "database_url": database_url, "abandoned_seconds": 1, **_of(provider)}, {})
+    own = {"home": home, "database_url": database_url, "abandoned_seconds": abandoned_seconds}
+    read = read_settings(own | _of(provider), {})
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(Sandbox.start(2))
         app = await stack.enter_async_context(open_app(read))
@@ -161,9 +173,10 @@ async def replicas(
         proxy = await stack.enter_async_context(forwarding())
         of_servers = LIMITS | settings | {f"ORGSERVER_{name.upper()}": value for name, value in _of(provider).items()}
         of_servers["ORGSERVER_DATABASE_URL"] = database_url
+        of_servers["ORGSERVER_ABANDONED_SECONDS"] = str(abandoned_seconds)
         of_servers["ORGSERVER_MASTER_KEY_FILE"] = str(home / "master.key")
         options = ["--public-url", proxy.url] + (["--allow-registration"] if provider is not None else [])
-        world = Replicas(folder, database_url, proxy, sandbox, app, of_servers, options, stack)
+        world = Replicas(folder, database_url, proxy, sandbox, app, of_servers, options, stack, forks)
         if provider is not None:
             await provider.set(redirect_uris=[f"{proxy.url}/signin/callback"])
         await asyncio.gather(*(world.start() for _ in range(count)))
