@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +24,6 @@ class Served:
 
     def __init__(self, process: asyncio.subprocess.Process | ForkedProcess) -> None:
         self.process = process
-        self._is_killed = False
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._serial = 0
         self.largest = 0
@@ -64,10 +64,9 @@ class Served:
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
-        if self.process.returncode is None and not self._is_killed:
-            self._is_killed = True  # a second one would look for its exit code, and take it from asyncio
+        if self.process.returncode is None:
             with suppress(ProcessLookupError):
-                self.process.kill()
+                os.kill(self.process.pid, signal.SIGKILL)  # Process.kill may take the exit code that asyncio waits for
         await self.gone()
 
     async def end(self) -> int | None:

@@ -14,8 +14,9 @@ from multiprocessing.context import ForkServerProcess
 from . import program
 
 STDIN, STDOUT, STDERR = program.STANDARD
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([program.__name__])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([program.__name__])
+"""Where such processes come from."""
 
 
 class ForkedProcess:
@@ -66,9 +67,9 @@ async def fork_program(
     arguments: Sequence[str], environment: Mapping[str, str], *pipes: int, limit: int = 1 << 16
 ) -> ForkedProcess:
     """Fork one with these pipes, whose lines are no longer than this limit."""
-    ends = {number: _CONTEXT.Pipe(duplex=False) for number in pipes}  # each to read from, and to write to
+    ends = {number: CONTEXT.Pipe(duplex=False) for number in pipes}  # each to read from, and to write to
     theirs = {number: end[number != STDIN] for number, end in ends.items()}
-    process = _CONTEXT.Process(target=program.run, args=(arguments, theirs, dict(environment)), daemon=True)
+    process = CONTEXT.Process(target=program.run, args=(arguments, theirs, dict(environment)), daemon=True)
     process.start()
     for end in theirs.values():
         end.close()

@@ -9,11 +9,12 @@ import os
 import random
 import signal
 import sqlite3
-import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from orgserver.store.moving.move import move, url_of
 from tests.store.moving.world import Home, read
 from tests.store_server import StoreServer
 
+from .forking import CONTEXT, ForkedProcess
 from .store_places import StorePlace
 
 STEPS = ("begin_copy", "set_verified", "mark_moved", "publish")
@@ -33,8 +35,8 @@ POINTS = (*(f"{side} {step}" for step in STEPS for side in ("before", "after")),
 """Where a move kills itself: a step of ``copy_marks``, or the first page of the log."""
 RANDOM = "random"
 LOG = ("audit_events", "audit_head", "audit_entries", "audit_indexed", "audit_checkpoints")
-_MOST_SECONDS = 6.0
-_MOVING = b"moving\n"
+_FIRST_SECONDS = 6.0
+_LONGER = 1.2
 
 
 @dataclass
@@ -43,8 +45,12 @@ class Moves:
 
     kills: Counter[str] = field(default_factory=Counter)
     """By what could be opened after each: the source, neither or the target."""
+    steps: Counter[str] = field(default_factory=Counter)
+    """By what was struck: a named step, or any moment."""
     late: int = 0
-    """Moves that were over before they were to be killed."""
+    """Moves that were over before they were to be killed, at no named step."""
+    seconds: float = _FIRST_SECONDS
+    """How long a move lasts here and now, as far as is known: random moments lie within."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -54,6 +60,7 @@ class Moves:
     def __str__(self) -> str:
         return (
             f"{self.kills.total()} moves killed, {dict(self.kills)} could be opened; {self.late} were quicker; "
+            f"struck at {dict(self.steps)}; "
             f"all finished by running them again; {len(self.wrong)} wrong {self.wrong[:4] or ''}"
         )
 
@@ -85,21 +92,17 @@ async def _round(
     home: Home, source: StoreAddress, target: StoreAddress, point: str, chance: random.Random, done: Moves
 ) -> None:
     before = await read(source, *LOG)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.moving", str(home.folder), url_of(source), url_of(target), point),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    await process.stdout.readline()
+    process = await _begin(home, source, target, point)
     if point == RANDOM:
-        await asyncio.sleep(chance.uniform(0, _MOST_SECONDS))  # the fault itself: its moment is what is random
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        await _kill_at_some_moment(process, chance, done)
     code = await process.wait()
     opened = [await opens(home, each) for each in (source, target)]
     if code == -signal.SIGKILL:
         done.kills[{(True, False): "source", (False, False): "neither", (False, True): "target"}.get((*opened,), "both")] += 1  # fmt: skip
-    done.late += code == 0
+        done.steps[point] += 1
+    done.late += code == 0 and point == RANDOM
+    if code == 0 and point != RANDOM:
+        done.wrong.append(f"{point}: the move never came there")
     if code not in (0, -signal.SIGKILL) or all(opened):
         done.wrong.append(f"{point}: ended with {code}, opened {opened}")
     await home.move(target, source)
@@ -107,6 +110,32 @@ async def _round(
         done.wrong.append(f"{point}: not finished by running it again")
     if await read(target, *LOG) != before:
         done.wrong.append(f"{point}: not what it was")
+
+
+async def _begin(home: Home, source: StoreAddress, target: StoreAddress, point: str) -> ForkedProcess:
+    """A process that has begun to move."""
+    told, tell = CONTEXT.Pipe(duplex=False)
+    arguments = (tell, str(home.folder), url_of(source), url_of(target), point)
+    process = CONTEXT.Process(target=_move, args=arguments, daemon=True)
+    process.start()
+    tell.close()
+    forked = ForkedProcess(process)
+    with told, contextlib.suppress(EOFError):  # it ended before: its exit code says more
+        await asyncio.to_thread(told.recv)
+    return forked
+
+
+async def _kill_at_some_moment(process: ForkedProcess, chance: random.Random, done: Moves) -> None:
+    """Kill it within the time that a move lasts, which is learnt from those that end before."""
+    began = time.monotonic()
+    ended = asyncio.ensure_future(process.wait())
+    await asyncio.wait({ended}, timeout=chance.uniform(0, done.seconds))  # the fault itself: its moment is random
+    if ended.done():
+        done.seconds = time.monotonic() - began
+        return
+    done.seconds *= _LONGER
+    process.kill()
+    await ended
 
 
 async def opens(home: Home, address: StoreAddress) -> bool:
@@ -158,7 +187,7 @@ def _address(home: Home, url: str) -> StoreAddress:
     return ServerAddress(make_url(url), home.folder / f"postgresql-{url.rpartition('/')[2]}")
 
 
-async def _move(folder: str, source: str, target: str, point: str) -> None:
+def _move(told: Connection, folder: str, source: str, target: str, point: str) -> None:
     home = Home(Path(folder))
     side, _, step = point.partition(" ")
     if step:
@@ -168,9 +197,5 @@ async def _move(folder: str, source: str, target: str, point: str) -> None:
         if point == "page" and table == "audit_events":
             _kill()
 
-    print(_MOVING.decode(), end="", flush=True)
-    await move(home.order(_address(home, target), _address(home, source), tell))
-
-
-if __name__ == "__main__":
-    asyncio.run(_move(*sys.argv[1:]))
+    told.send(point)
+    asyncio.run(move(home.order(_address(home, target), _address(home, source), tell)))

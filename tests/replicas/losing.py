@@ -13,13 +13,15 @@ from tests.replicas.load import CALLERS, has_answers, load
 from tests.replicas.world import Replicas, replicas
 
 HELD_SECONDS = 3.0
+ABANDONED_SECONDS = 5
+"""Who merely waits for a processor this long is not taken for dead."""
 
 
 async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
     """Kill so many, each replaced by a new one, and judge."""
     chance, killed = random.Random(seed), Killed(seed)
     with tempfile.TemporaryDirectory() as folder:
-        async with replicas(Path(folder), database_url, forks=True) as world:
+        async with replicas(Path(folder), database_url, forks=True, abandoned_seconds=ABANDONED_SECONDS) as world:
             key = await world.add_person("load", "acme:read,write")
             async with load(world, key) as done:
                 killed.answered, killed.refused = done.answered, done.refused
