@@ -49,6 +49,8 @@ class Replicas:
     settings: dict[str, str]
     options: list[str]
     stack: AsyncExitStack
+    client: httpx2.AsyncClient
+    """Of those who call: a new one for each call would cost more than the call."""
     forks: bool
     """Whether servers of this version are forked from one process that has imported the program."""
     processes: dict[str, HttpProcess] = field(default_factory=dict)
@@ -120,8 +122,7 @@ class Replicas:
         body = json.dumps(call).encode()
         host = {"host": self.proxy.url.removeprefix("http://")}
         headers: Any = {"authorization": f"Bearer {key}"} | headers_of(version, body) | host
-        async with httpx2.AsyncClient(base_url=at or self.proxy.url, trust_env=False, timeout=60) as client:
-            return await client.post("/mcp", content=body, headers=headers)
+        return await self.client.post(f"{at or self.proxy.url}/mcp", content=body, headers=headers)
 
     async def call(self, key: str, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool that succeeds; what it answered."""
@@ -176,7 +177,8 @@ async def replicas(
         of_servers["ORGSERVER_ABANDONED_SECONDS"] = str(abandoned_seconds)
         of_servers["ORGSERVER_MASTER_KEY_FILE"] = str(home / "master.key")
         options = ["--public-url", proxy.url] + (["--allow-registration"] if provider is not None else [])
-        world = Replicas(folder, database_url, proxy, sandbox, app, of_servers, options, stack, forks)
+        client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=60))
+        world = Replicas(folder, database_url, proxy, sandbox, app, of_servers, options, stack, client, forks)
         if provider is not None:
             await provider.set(redirect_uris=[f"{proxy.url}/signin/callback"])
         await asyncio.gather(*(world.start() for _ in range(count)))
