@@ -111,7 +111,7 @@ class OrgApp:
         except OAuthRefusal as refusal:
             answer = Answer(refusal.status, refusal.body)
         request_id = secrets.token_hex(16)
-        self._write_down(request, answer.status, request_id)
+        self._write_down(request, answer.status, request_id, answer)
         await line.pause(self._org.answers.pause_after() if to_tokens else 0)
         if fault is not None and fault.kind == "next_url":
             answer = _misled(answer, fault.location)
@@ -135,15 +135,17 @@ class OrgApp:
         except (Refusal, OAuthRefusal) as refusal:
             return Answer(refusal.status, refusal.body)
 
-    def _write_down(self, request: Request, status: int, request_id: str = "") -> None:
+    def _write_down(self, request: Request, status: int, request_id: str = "", answer: Answer | None = None) -> None:
         self._org.counters.requests += 1
         query, body = request.query_string, request.body[:_MAX_WRITTEN_DOWN].decode("utf-8", "replace")
         if request.path.startswith(("/services/oauth2/", "/id/")):  # tokens are not for the log
             query, body = query if request.path == AUTHORIZE_PATH else "", ""
         now = self._org.clock().timestamp()
         host = request.headers.get("host", "")
+        owner = self._oauth.find_owner(request, answer)
+        user_id, family = (owner.user_id, owner.digest) if owner is not None else ("", "")
         self._org.requests.append(
-            LoggedRequest(request.method, request.path, status, query, body, request_id, now, host)
+            LoggedRequest(request.method, request.path, status, query, body, request_id, now, host, user_id, family)
         )
 
     async def _reply(self, line: Line, request: Request, answer: Answer, request_id: str) -> None:

@@ -3,9 +3,13 @@
 GET    /sandbox/state      counters, records by object, live sessions, the username
 GET    /sandbox/requests   what arrived and when, oldest first, with bodies but without tokens; DELETE forgets it
 GET    /sandbox/tokens     every login: its client id, how often it was refreshed, its refresh token's SHA-256, how many
-                           sessions it has, whether it was revoked
+                           sessions it has, whether it was revoked, whose it is, and its name in the log of requests
+GET    /sandbox/users      the users with their passwords, the first one first; POST adds one or, where the username is
+                           known, changes it: {"username", "name", "time_zone", "active", "approved", "password",
+                           "hidden_fields"}; all but the username may be left out
 GET    /sandbox/faults     the faults that are still to strike; POST orders one, DELETE takes all back
-POST   /sandbox/expire     end every session
+POST   /sandbox/expire     end every session, or with {"username"} those of one user
+POST   /sandbox/revoke     {"username"}: end every login of a user, as an administrator would
 POST   /sandbox/fields     {"object", "field", "values"}: change what describe tells of a field, or add one
 POST   /sandbox/records    {"object", "values"}: put a record in, also into fields that no client may write
 POST   /sandbox/knobs      a JSON object; the names are in ``knobs``
@@ -52,8 +56,10 @@ def _answer(org: SandboxOrg, request: Request) -> Answer:
             org.objects.change(_text(change, "object"), _text(change, "field"), change.get("values", {}))
         case "POST", "records":
             return Answer(200, {"id": _add(org, _object(request))})
-        case "POST", "expire":
-            org.expire_access_tokens()
+        case "POST", "users":
+            return Answer(200, knobs.turn_user(org, _object(request)).described())
+        case "POST", "expire" | "revoke":
+            _end(org, name, _object(request))
         case "POST", "knobs":
             knobs.turn(org, _object(request))
         case _:
@@ -69,9 +75,26 @@ def _report(org: SandboxOrg, name: str) -> Answer:
             return Answer(200, [asdict(each) for each in org.requests])
         case "tokens":
             return Answer(200, org.logins.described())
+        case "users":
+            return Answer(200, [each.described() for each in org.users.by_id.values()])
         case "faults":
             return Answer(200, [asdict(each) for each in org.faults if each.times > 0])
     return _unknown()
+
+
+def _end(org: SandboxOrg, name: str, body: dict[str, Any]) -> None:
+    """End all sessions, or a user's, or a user's logins."""
+    if name == "expire" and "username" not in body:
+        org.expire_access_tokens()
+        return
+    username = _text(body, "username")
+    user = org.users.find(username)
+    if user is None:
+        raise ValueError(f"there is no user {username}")
+    org.logins.end_sessions_of(user.id)
+    for family in org.logins.families:
+        if name == "revoke" and family.user_id == user.id:
+            org.logins.end(family)
 
 
 def _unknown() -> Answer:

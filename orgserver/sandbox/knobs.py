@@ -8,16 +8,17 @@ callbacks           where a log-in in the browser may lead back to
 duplicate_rule      {"object", "fields", "allow_save"}: records alike in these fields are duplicates; null: none are
 person_accounts     whether an account may be a person
 hidden_objects      the names of objects that the org lets nobody see
-hidden_fields       {"object": ["field"]}: what field-level security hides from the org's user, in all replies
+hidden_fields       {"object": ["field"]}: what field-level security hides from the org's first user, in all replies
 page_rows           how many rows a page of a query has at most, whatever batchSize asks; null: as many as asked
 locators_end_with_session
                     whether the next page of a query is for the session that began it alone
 limit_info          the form of Sforce-Limit-Info: plain, bursts or per_app
-time_zone           the zone of the org's user, in which TODAY and its kin are meant
+time_zone           the zone of the org's first user, in which TODAY and its kin are meant
 bulk_rows_per_second
                     how fast a bulk job gets on; 0: not at all, null: as fast as it can
 bulk_delay          seconds until it begins
-consent_page        whether such a log-in waits for somebody to press Allow
+consent_page        whether such a log-in waits for somebody to press Allow, and before that to log in where the org has
+                    several users. Else it is that of the user whom ``login_hint`` names, or of the first, at once
 deny                whether it ends with access_denied
 pkce_required       whether it needs a code challenge
 secret_required     whether the org's own app must show its secret
@@ -55,6 +56,7 @@ from orgserver.sandbox.oauth.assertions import public_key
 from orgserver.sandbox.org import LimitInfo, SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
+from orgserver.sandbox.state.users import SandboxUser
 
 Read = Callable[[Any], Any]
 _LONGEST = 600
@@ -215,6 +217,14 @@ _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "identity_org_id": ("identity_org_id", _or_null(_text)),
     "identity_url": ("identity_url", _or_null(_text)),
 }
+_OF_USER: dict[str, Read] = {
+    "name": _text,
+    "time_zone": _zone,
+    "active": _flag,
+    "approved": _flag,
+    "password": _text,
+    "hidden_fields": _hidden_fields,
+}
 NAMES = (*_OF_ORG, *_OF_ANSWERS)
 
 
@@ -223,6 +233,22 @@ def turn(org: SandboxOrg, knobs: dict[str, Any]) -> None:
     changes = [_change(org, name, value) for name, value in knobs.items()]
     for holder, attribute, value in changes:
         setattr(holder, attribute, value)
+
+
+def turn_user(org: SandboxOrg, body: dict[str, Any]) -> SandboxUser:
+    """Add a user, or change the one of that name; ValueError or TypeError says what is wrong."""
+    username = _text(body.get("username"))
+    unknown = body.keys() - _OF_USER.keys() - {"username"}
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))} is nothing that a user has")
+    changes = {name: _OF_USER[name](value) for name, value in body.items() if name != "username"}
+    user = org.users.find(username)
+    if user is None:
+        return org.add_user(username, **changes)
+    if "name" in changes:
+        raise ValueError("name: a user keeps it")
+    org.change_user(user, **changes)
+    return user
 
 
 def _change(org: SandboxOrg, name: str, value: Any) -> tuple[object, str, Any]:

@@ -13,7 +13,7 @@ from orgserver.sandbox.faults import Fault, Kind
 from orgserver.sandbox.query.execution import Runner
 from orgserver.sandbox.query.locators import Locator
 from orgserver.sandbox.query.scan import ChildPage, whole_page
-from orgserver.sandbox.seed import OrgIdentity, seed_records
+from orgserver.sandbox.seed import OrgIdentity, add_user_record, seed_records
 from orgserver.sandbox.state.bulk_jobs import Jobs, Pace
 from orgserver.sandbox.state.describe import Objects
 from orgserver.sandbox.state.duplicate_rules import Rule
@@ -21,6 +21,7 @@ from orgserver.sandbox.state.logins import Family, Logins
 from orgserver.sandbox.state.records import Records
 from orgserver.sandbox.state.request_log import Counters, LoggedRequest
 from orgserver.sandbox.state.token_answers import TokenAnswers
+from orgserver.sandbox.state.users import SandboxUser, Users
 
 LimitInfo = Literal["plain", "bursts", "per_app"]
 CALLBACK = "http://localhost:1717/OauthRedirect"
@@ -41,8 +42,6 @@ class SandboxOrg:
     answers: TokenAnswers = field(default_factory=TokenAnswers)
     alias: str = ""
     org_id: str = ""
-    user_id: str = ""
-    username: str = ""
     name: str = ""
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
@@ -57,7 +56,6 @@ class SandboxOrg:
     """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""
     plain: bool = False
     """Whether replies go in the plain form, neither packed nor in chunks."""
-    time_zone: str = "Europe/Berlin"
     page_rows: int | None = None
     """How many rows a page of a query has at most, whatever ``batchSize`` asks; None: as many as asked."""
     locators_end_with_session: bool = False
@@ -70,6 +68,7 @@ class SandboxOrg:
     """Seconds until a bulk job begins."""
     moved: bool = False
 
+    users: Users = field(init=False, repr=False)
     records: Records = field(init=False)
     objects: Objects = field(init=False, repr=False)
     jobs: Jobs = field(init=False, repr=False)
@@ -77,16 +76,31 @@ class SandboxOrg:
 
     def __post_init__(self) -> None:
         identity = OrgIdentity.numbered(self.number)
-        self.alias, self.name, self.username = identity.alias, identity.name, identity.username
-        self.org_id, self.user_id = identity.org_id, identity.user_id
+        self.alias, self.name, self.org_id = identity.alias, identity.name, identity.org_id
+        self.users = Users(self.number, SandboxUser(identity.user_id, identity.username))
         self.client_id = f"3MVG9{secrets.token_hex(16)}"
         self.client_secret = secrets.token_hex(32).upper()
-        self.logins = Logins(self.client_id, self.org_id, lambda: self.clock())  # noqa: PLW0108  # tests set another clock later
-        self.records = Records(self.number, self.user_id, self.clock)
-        self.objects = Objects(self.records.tables, self.clock)
+        clock = lambda: self.clock()  # noqa: E731, PLW0108  # tests set another clock later
+        self.logins = Logins(self.client_id, identity.user_id, self.org_id, self.counters, clock)
+        self.records = Records(self.number, self.users, self.clock)
+        self.objects = Objects(self.records.tables, self.users, self.clock)
         pace = Pace(lambda: self.bulk_rows_per_second, lambda: self.bulk_delay)
-        self.jobs = Jobs(self.number, pace, lambda: self.objects.own)
-        seed_records(self.records, identity, time_zone=self.time_zone, now=self.clock())
+        self.jobs = Jobs(self.number, pace, self.users, lambda: self.objects.own)
+        seed_records(self.records, identity, self.users.first, now=self.clock())
+
+    @property
+    def user_id(self) -> str:
+        """The id of the first user, whose credentials the org comes with."""
+        return self.users.first.id
+
+    @property
+    def username(self) -> str:
+        """The name of the first user."""
+        return self.users.first.username
+
+    @username.setter
+    def username(self, name: str) -> None:
+        self.users.first.username = name
 
     @property
     def refresh_token(self) -> str:
@@ -145,22 +159,26 @@ class SandboxOrg:
 
     @property
     def hidden_fields(self) -> dict[str, frozenset[str]]:
-        """The fields that field-level security hides from the org's user, by object."""
-        return self.objects.hidden_fields
+        """The fields that field-level security hides from the first user, by object."""
+        return self.users.first.hidden_fields
 
     @hidden_fields.setter
     def hidden_fields(self, names: dict[str, frozenset[str]]) -> None:
-        self.objects.hide_fields(names)
+        self.objects.hide_fields(self.users.first, names)
+
+    @property
+    def time_zone(self) -> str:
+        """The zone of the current user, in which TODAY and its kin are meant."""
+        return self.users.current.time_zone
 
     @property
     def user_time_zone(self) -> str:
-        """The zone of the org's user, in which TODAY and its kin are meant."""
-        return self.time_zone
+        """The zone of the first user."""
+        return self.users.first.time_zone
 
     @user_time_zone.setter
     def user_time_zone(self, name: str) -> None:
-        self.time_zone = name
-        self.records.tables["User"][self.user_id]["TimeZoneSidKey"] = name
+        self.change_user(self.users.first, time_zone=name)
 
     @property
     def session_seconds(self) -> float | None:
@@ -197,6 +215,7 @@ class SandboxOrg:
         counts = {name: len(table) for name, table in self.records.tables.items()}
         return {
             "username": self.username,
+            "users": len(self.users.by_id),
             "counters": asdict(self.counters),
             "records": counts,
             "access_tokens": len(self.access_tokens),
@@ -223,6 +242,36 @@ class SandboxOrg:
         """A query of the org's records; Refusal says what is wrong with it."""
         return Runner(self.records, text, self.clock(), ZoneInfo(self.time_zone), deleted=deleted, page=page)
 
+    def add_user(self, username: str, name: str = "", **changes: Any) -> SandboxUser:
+        """Let the org have one more user; ValueError if it has one of that name."""
+        user = self.users.add(username)
+        user.first_name, _, user.last_name = (name or username.partition("@")[0].title()).rpartition(" ")
+        add_user_record(self.records, user)
+        self.change_user(user, **changes)
+        return user
+
+    def change_user(
+        self,
+        user: SandboxUser,
+        *,
+        time_zone: str | None = None,
+        active: bool | None = None,
+        approved: bool | None = None,
+        password: str | None = None,
+        hidden_fields: dict[str, frozenset[str]] | None = None,
+    ) -> None:
+        """Change what is said of a user; one who is no longer active has no session from now on."""
+        user.time_zone = time_zone or user.time_zone
+        user.password = password or user.password
+        user.active = user.active if active is None else active
+        user.approved = user.approved if approved is None else approved
+        if hidden_fields is not None:
+            self.objects.hide_fields(user, hidden_fields)
+        record = self.records.tables["User"][user.id]
+        record.update(IsActive=user.active, TimeZoneSidKey=user.time_zone)
+        if not user.active:
+            self.logins.end_sessions_of(user.id)
+
     def expire_access_tokens(self) -> None:
         """End every session."""
         self.logins.close_sessions()
@@ -236,7 +285,7 @@ class SandboxOrg:
             "signature": secrets.token_urlsafe(32),
             "scope": family.scope,
             "instance_url": self.answers.instance_url or self.instance_url,
-            "id": f"{self.url}/id/{org_id}/{self.user_id}",
+            "id": f"{self.url}/id/{org_id}/{family.user_id}",
             "token_type": "Bearer",
             "issued_at": str(int(self.clock().timestamp() * 1_000)),
         }

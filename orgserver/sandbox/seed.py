@@ -9,6 +9,7 @@ from orgserver.model.names import to_18
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.field_values import stamp
 from orgserver.sandbox.state.records import Records
+from orgserver.sandbox.state.users import SandboxUser
 
 ALIASES = ("acme", "globex", "initech", "umbrella", "hooli", "vandelay", "wonka", "stark", "wayne", "tyrell")
 _PEOPLE = {
@@ -27,7 +28,7 @@ def _people(number: int) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class OrgIdentity:
-    """The names and ids of an org and of its one user."""
+    """The names and ids of an org and of its first user."""
 
     number: int
     alias: str
@@ -50,27 +51,31 @@ class OrgIdentity:
         )
 
 
-def seed_records(records: Records, identity: OrgIdentity, *, time_zone: str, now: datetime) -> None:
-    """Add the organization, its user, an account, four contacts and two events of tomorrow."""
-    org, user = schema.load("Organization"), schema.load("User")
+def add_user_record(records: Records, user: SandboxUser) -> None:
+    """Add the record of a user."""
     records.add(
-        org,
+        schema.load("User"),
+        {
+            "Username": user.username,
+            "FirstName": user.first_name,
+            "LastName": user.last_name,
+            "Email": user.username,
+            "IsActive": user.active,
+            "TimeZoneSidKey": user.time_zone,
+            "UserType": "Standard",
+        },
+        user.id,
+    )
+
+
+def seed_records(records: Records, identity: OrgIdentity, user: SandboxUser, *, now: datetime) -> None:
+    """Add the organization, its user, an account, four contacts and two events of tomorrow."""
+    records.add(
+        schema.load("Organization"),
         {"Name": identity.name, "OrganizationType": "Developer Edition", "InstanceName": "SB1"},
         identity.org_id,
     )
-    records.add(
-        user,
-        {
-            "Username": identity.username,
-            "FirstName": "Agent",
-            "LastName": "Smith",
-            "Email": identity.username,
-            "IsActive": True,
-            "TimeZoneSidKey": time_zone,
-            "UserType": "Standard",
-        },
-        identity.user_id,
-    )
+    add_user_record(records, user)
     account = records.add(schema.load("Account"), {"Name": f"{identity.alias.capitalize()} Corporation"})
     people = _people(identity.number)
     ids = [

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.oauth import connected_apps
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state.users import SandboxUser
 
 _SHARED = ("login.salesforce.com", "test.salesforce.com")
 _SKEW = 30
@@ -31,17 +32,18 @@ def public_key(pem: str) -> RSAPublicKey:
     return key
 
 
-def check_assertion(org: SandboxOrg, assertion: str, host: str) -> str:
-    """The app that signed an assertion for the org's user; OAuthRefusal if it is not good.
+def check_assertion(org: SandboxOrg, assertion: str, host: str) -> tuple[str, SandboxUser]:
+    """The app that signed an assertion, and the user it is for; OAuthRefusal if it is not good.
 
     ``host`` is the token host, as the client called it.
     """
     claims = _claims(org, assertion)
     _check_audience(org, claims.get("aud"), host)
     _check_time(claims, org.clock().timestamp())
-    if claims.get("sub") != org.username or not org.answers.jwt_approved:
+    user = next((each for each in org.users.by_id.values() if each.username == claims.get("sub")), None)
+    if user is None or not user.approved or not org.answers.jwt_approved:
         raise OAuthRefusal("invalid_grant", "user hasn't approved this consumer")
-    return str(claims["iss"])
+    return str(claims["iss"]), user
 
 
 def _claims(org: SandboxOrg, assertion: str) -> dict[str, Any]:

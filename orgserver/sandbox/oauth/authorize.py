@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html import escape
 from urllib.parse import urlencode
@@ -19,7 +19,10 @@ from urllib.parse import urlencode
 from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.oauth import connected_apps
+from orgserver.sandbox.oauth.login_page import Browsers
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state.logins import Family
+from orgserver.sandbox.state.users import SandboxUser
 
 _LIFE = timedelta(minutes=15)
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -37,6 +40,7 @@ class Approval:
     challenge: str
     """Empty: the app does without PKCE."""
     approved_at: datetime
+    user_id: str = ""
 
 
 @dataclass(slots=True)
@@ -45,7 +49,8 @@ class Codes:
 
     org: SandboxOrg
     _open: dict[str, Approval] = field(default_factory=dict, repr=False)
-    _spent: set[str] = field(default_factory=set, repr=False)
+    _spent: dict[str, Family | None] = field(default_factory=dict, repr=False)
+    """The login that each of these gave."""
 
     def give(self, approval: Approval) -> str:
         """A code for an approval. It ends in ``=``, as Salesforce's do: it must be escaped in a URL."""
@@ -58,9 +63,10 @@ class Codes:
         code = form.get("code", "")
         approval = self._open.pop(code, None)
         if approval is None:
+            self._end_login(code)
             text = "expired authorization code" if code in self._spent else "invalid authorization code"
             raise OAuthRefusal("invalid_grant", text)
-        self._spent.add(code)
+        self._spent[code] = None
         if self.org.clock() - approval.approved_at >= _LIFE:
             raise OAuthRefusal("invalid_grant", "expired authorization code")
         if client_id != approval.client_id:
@@ -70,6 +76,16 @@ class Codes:
         _verify(approval.challenge, form.get("code_verifier", ""))
         return approval
 
+    def note_login(self, code: str, family: Family) -> None:
+        """Remember what a code gave."""
+        self._spent[code] = family
+
+    def _end_login(self, code: str) -> None:
+        """Who shows a spent code may have stolen it, and so may who showed it first (RFC 6749, 4.1.2)."""
+        family = self._spent.get(code)
+        if family is not None:
+            self.org.logins.end(family)
+
 
 class Authorizing:
     """Answers of one org's authorization page."""
@@ -77,6 +93,7 @@ class Authorizing:
     def __init__(self, org: SandboxOrg, codes: Codes) -> None:
         self._org = org
         self._codes = codes
+        self._browsers = Browsers(org)
 
     def answer(self, request: Request) -> Answer:
         """Lead the browser back to the app, with a code or an error; or say why there is no way back."""
@@ -86,12 +103,10 @@ class Authorizing:
         except OAuthRefusal as refusal:
             return _error_page(refusal)
         try:
-            outcome = self._decided(form)
+            outcome = self._decided(request)
         except OAuthRefusal as refusal:
             outcome = refusal.body
-        if outcome is None:
-            return _consent_page(self._org, form)
-        return _back(form, outcome)
+        return outcome if isinstance(outcome, Answer) else _back(form, outcome)
 
     def _check_way_back(self, form: dict[str, str]) -> None:
         connected_apps.check_client(self._org, form.get("client_id", ""))
@@ -100,18 +115,39 @@ class Authorizing:
         if form["redirect_uri"] not in self._org.callbacks:
             raise OAuthRefusal("redirect_uri_mismatch", "redirect_uri must match configuration")
 
-    def _decided(self, form: dict[str, str]) -> dict[str, str] | None:
-        """What the app is told; None while nobody has decided."""
-        answers = self._org.answers
+    def _decided(self, request: Request) -> dict[str, str] | Answer:
+        """What the app is told; a page while nobody has decided."""
+        answers, form = self._org.answers, request.form
         approval = self._approval(form)
         if approval.client_id == connected_apps.PLATFORM_CLI and not answers.platform_cli:
             raise OAuthRefusal("OAUTH_APP_BLOCKED", "this app is blocked by admin")
+        has_logged_in = request.method == "POST" and "username" in form
+        person = self._browsers.log_in(request) if has_logged_in else self._find_decider(form)
         decision = form.get("decision") if answers.consent_page else "allow"
-        if decision not in ("allow", "deny"):
-            return None
+        if person is None or decision not in ("allow", "deny"):
+            return self._page(request, person, has_logged_in=has_logged_in)
         if decision == "deny" or answers.deny:
             raise OAuthRefusal("access_denied", "end-user denied authorization")
-        return {"code": self._codes.give(approval)}
+        return {"code": self._codes.give(replace(approval, user_id=person.id))}
+
+    def _find_decider(self, form: dict[str, str]) -> SandboxUser | None:
+        """Whose decision a request without a password is.
+
+        Where nobody is asked that is the user of the hint, or the first. In an org of one user this one is logged in.
+        """
+        users = self._org.users
+        if not self._org.answers.consent_page:
+            return users.find(form.get("login_hint", "")) or users.first
+        return users.first if len(users.by_id) == 1 else self._browsers.take_approver(form)
+
+    def _page(self, request: Request, person: SandboxUser | None, *, has_logged_in: bool) -> Answer:
+        """The consent page for who is there, or the login page for who is not or must log in again."""
+        form = request.form
+        if person is None and not has_logged_in and "login" not in form.get("prompt", "").split():
+            person = self._browsers.find_person(request)
+        if person is None:
+            return self._browsers.show_login(form, was_wrong=has_logged_in)
+        return self._browsers.show_consent(form, person, has_logged_in=has_logged_in)
 
     def _approval(self, form: dict[str, str]) -> Approval:
         if form.get("response_type") != "code":
@@ -147,19 +183,3 @@ def _back(form: dict[str, str], parameters: dict[str, str]) -> Answer:
 def _error_page(refusal: OAuthRefusal) -> Answer:
     text = urlencode(refusal.body).replace("+", "%20")
     return Answer.text(400, f"<!doctype html><title>Error</title><h1>OAuth Error</h1><p>{escape(text)}</p>")
-
-
-def _consent_page(org: SandboxOrg, form: dict[str, str]) -> Answer:
-    inputs = "".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in form.items()
-        if name != "decision"
-    )
-    return Answer.text(
-        200,
-        "<!doctype html><title>Allow Access?</title><h1>Allow Access?</h1>"
-        f"<p>{escape(form['client_id'])} asks to act for {escape(org.username)} in {escape(org.name)}.</p>"
-        f'<form method="post" action="/services/oauth2/authorize">{inputs}'
-        '<button id="oaapprove" name="decision" value="allow">Allow</button> '
-        '<button id="oadeny" name="decision" value="deny">Deny</button></form>',
-    )

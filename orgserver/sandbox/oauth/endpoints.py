@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,15 @@ from orgserver.sandbox.oauth.authorize import Authorizing, Codes
 from orgserver.sandbox.oauth.identity import identity, userinfo
 from orgserver.sandbox.oauth.token_grants import Grants
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.state.logins import Session
+from orgserver.sandbox.state.logins import Family, Session
+from orgserver.sandbox.state.users import SandboxUser
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
 AUTHORIZE_PATH = "/services/oauth2/authorize"
 _HINTS = frozenset({"", "access_token", "refresh_token"})
+_ALL_USERS = frozenset({"api", "full"})
+"""The scopes with which a token also shows who other users are (Help ``remoteaccess_using_openid``)."""
+_OK = 200
 
 
 class OAuth:
@@ -42,20 +47,24 @@ class OAuth:
             case "POST", ["services", "oauth2", "introspect"]:
                 return Answer(200, self._introspected(connected_apps.read_form(request)))
             case "GET" | "POST", ["services", "oauth2", "userinfo"]:
-                return self._allowed(request) or Answer(200, userinfo(self._org))
+                asker = self._asker(request)
+                return asker if isinstance(asker, Answer) else Answer(200, userinfo(self._org, self._user(asker)))
             case "GET" | "POST", ["id", org_id, user_id]:
-                return self._allowed(request) or self._identity(request, org_id, user_id)
+                asker = self._asker(request)
+                return asker if isinstance(asker, Answer) else self._identity(request, asker, org_id, user_id)
         raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
 
-    def authenticate(self, request: Request) -> None:
-        """Let a request in, or refuse it with 401."""
+    def authenticate(self, request: Request) -> str:
+        """The id of the user whose token a request shows, or a refusal with 401."""
         kind = request.headers.get("authorization", "").partition(" ")[0]
         if kind and kind not in ("Bearer", "OAuth"):
             raise Refusal(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
         token = request.access_token
-        if self._org.logins.use(token) is None:
+        session = self._org.logins.use(token)
+        if session is None:
             self._refused(token)
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        return session.family.user_id
 
     @contextmanager
     def processing(self, request: Request) -> Iterator[None]:
@@ -79,21 +88,38 @@ class OAuth:
         if exclamation and mark != self._org.org_id[:15]:
             self._org.counters.foreign_tokens += 1
 
-    def _allowed(self, request: Request) -> Answer | None:
-        """The refusal of a request to read who the user is, if it shows no good token."""
+    def find_owner(self, request: Request, answer: Answer | None = None) -> Family | None:
+        """The login whose token a request shows, or is given, good or not."""
+        form = request.form if request.path.startswith(("/services/oauth2/", "/id/")) else {}
+        names = ("refresh_token", "token", "oauth_token", "access_token")
+        tokens = [request.access_token, *(form.get(name, "") for name in names)]
+        if answer is not None and request.path == TOKEN_PATH and answer.status == _OK:
+            tokens.append(str(json.loads(answer.body).get("access_token", "")))
+        owners = (self._org.logins.find_owner(token) for token in tokens if token)
+        return next((each for each in owners if each is not None), None)
+
+    def _user(self, session: Session) -> SandboxUser:
+        return self._org.users.by_id[session.family.user_id]
+
+    def _asker(self, request: Request) -> Session | Answer:
+        """The session of a request to read who a user is, or its refusal if it shows no good token."""
         token = request.access_token or request.form.get("oauth_token", "") or request.form.get("access_token", "")
-        if self._org.logins.use(token) is not None:
-            return None
+        session = self._org.logins.use(token)
+        if session is not None:
+            return session
         self._refused(token)
         return Answer.text(403, "Bad_OAuth_Token" if token else "Missing_OAuth_Token")
 
-    def _identity(self, request: Request, org_id: str, user_id: str) -> Answer:
+    def _identity(self, request: Request, asker: Session, org_id: str, user_id: str) -> Answer:
         if org_id != self._org.org_id:
             return Answer.text(403, "Wrong_Org")
-        if user_id != self._org.user_id:
+        person = self._org.users.by_id.get(user_id)
+        if person is None:
             return Answer.text(404, "Bad_Id")
+        if person is not self._user(asker) and _ALL_USERS.isdisjoint(asker.family.scope.split()):
+            return Answer.text(403, "Bad_OAuth_Token")
         version = request.form.get("version")
-        user, answers = userinfo(self._org), self._org.answers
+        user, answers = userinfo(self._org, person), self._org.answers
         if answers.identity_org_id is not None:
             user["organization_id"] = answers.identity_org_id
         if answers.identity_url is not None:
@@ -127,8 +153,8 @@ class OAuth:
             "active": True,
             "scope": family.scope,
             "client_id": client_id,
-            "username": self._org.username,
-            "sub": f"{self._org.url}/id/{self._org.org_id}/{self._org.user_id}",
+            "username": self._org.users.by_id[family.user_id].username,
+            "sub": f"{self._org.url}/id/{self._org.org_id}/{family.user_id}",
             "token_type": "access_token" if session else "refresh_token",
         } | (self._times(session) if session else {})
 

@@ -1,4 +1,4 @@
-"""Who the one user of an org is, as the userinfo and the identity URL tell it.
+"""Who a user of an org is, as the userinfo and the identity URL tell it.
 
 The names are those of Salesforce's own collection of requests for userinfo, and of the Mobile SDK guide's page on the
 identity URL.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state.users import SandboxUser
 
 _SERVICES = {
     "enterprise": "/services/Soap/c/{version}/",
@@ -29,9 +30,9 @@ _SERVICES = {
 }
 
 
-def userinfo(org: SandboxOrg) -> dict[str, Any]:
+def userinfo(org: SandboxOrg, user: SandboxUser) -> dict[str, Any]:
     """The OpenID Connect answer, of a user who logs in at one URL, and whose org may live at another."""
-    url, user_id, username = org.instance_url, org.user_id, org.username
+    url, user_id, username = org.instance_url, user.id, user.username
     urls = {name: url + path for name, path in _SERVICES.items()}
     picture = f"{url}/profilephoto/005"
     return {
@@ -39,20 +40,20 @@ def userinfo(org: SandboxOrg) -> dict[str, Any]:
         "user_id": user_id,
         "organization_id": org.org_id,
         "preferred_username": username,
-        "nickname": "agent",
-        "name": "Agent Smith",
+        "nickname": user.first_name.lower(),
+        "name": user.name,
         "email": username,
         "email_verified": True,
-        "given_name": "Agent",
-        "family_name": "Smith",
-        "zoneinfo": org.time_zone,
+        "given_name": user.first_name,
+        "family_name": user.last_name,
+        "zoneinfo": user.time_zone,
         "photos": {"picture": f"{picture}/F", "thumbnail": f"{picture}/T"},
         "profile": f"{url}/{user_id}",
         "picture": f"{picture}/F",
         "address": {},
         "is_salesforce_integration_user": False,
         "urls": urls | {"profile": f"{url}/{user_id}", "custom_domain": url},
-        "active": True,
+        "active": user.active,
         "user_type": "STANDARD",
         "language": "en_US",
         "locale": "en_US",

@@ -55,6 +55,7 @@ class Grants:
         family = org.logins.find_token(refresh_token)
         if family is None or family.client_id != client_id:
             raise OAuthRefusal("invalid_grant", "expired access/refresh token")
+        self._check_active(family.user_id)
         org.counters.refreshes += 1
         family.generation += 1
         answer = org.new_session(family)
@@ -67,27 +68,34 @@ class Grants:
         client_id = connected_apps.authenticate(org, form)
         self._check_place()
         approval = self._codes.redeem(client_id, form)
+        self._check_active(approval.user_id)
         org.counters.logins += 1
         if _REFRESHABLE.isdisjoint(approval.scope.split()):
-            return org.new_session(org.logins.without_refresh_token(client_id, approval.scope))
-        family = org.logins.begin(client_id, approval.scope)
+            return org.new_session(org.logins.without_refresh_token(client_id, approval.scope, approval.user_id))
+        family = org.logins.begin(client_id, approval.scope, approval.user_id)
+        self._codes.note_login(form["code"], family)
         return org.new_session(family) | {"refresh_token": family.refresh_token}
 
     def _assertion(self, form: Form, host: str) -> dict[str, Any]:
-        client_id = assertions.check_assertion(self._org, form.get("assertion", ""), host)
+        client_id, user = assertions.check_assertion(self._org, form.get("assertion", ""), host)
         self._check_place()
-        return self._without_refresh_token(client_id)
+        return self._without_refresh_token(client_id, user.id)
 
     def _credentials(self, form: Form) -> dict[str, Any]:
         if not self._org.answers.client_credentials:
             raise OAuthRefusal("invalid_grant", "request not supported on this domain")
         client_id = connected_apps.authenticate_confidential(self._org, form)
         self._check_place()
-        return self._without_refresh_token(client_id)
+        return self._without_refresh_token(client_id, self._org.user_id)
 
-    def _without_refresh_token(self, client_id: str) -> dict[str, Any]:
+    def _without_refresh_token(self, client_id: str, user_id: str) -> dict[str, Any]:
+        self._check_active(user_id)
         self._org.counters.logins += 1
-        return self._org.new_session(self._org.logins.without_refresh_token(client_id, "api web"))
+        return self._org.new_session(self._org.logins.without_refresh_token(client_id, "api web", user_id))
+
+    def _check_active(self, user_id: str) -> None:
+        if not self._org.users.by_id[user_id].active:
+            raise OAuthRefusal("invalid_grant", "inactive user")
 
     def _check_place(self) -> None:
         """Refuse the right app where or when it may not, or because the same token is being worked on."""

@@ -17,3 +17,4 @@ class Locator:
     opened: datetime
     token: str = field(repr=False)
     """The access token of the query."""
+    user_id: str

@@ -96,7 +96,7 @@ class Bulk:
     def _common(self, version: str, dialect: Dialect) -> dict[str, Any]:
         now = stamp(self._org.clock())
         return {
-            "createdById": self._org.user_id,
+            "createdById": self._org.users.current.id,
             "createdDate": now,
             "systemModstamp": now,
             "concurrencyMode": "Parallel",

@@ -53,6 +53,8 @@ class Queries:
         locator = self._org.locators.get(match[1]) if match else None
         if match is None or locator is None or int(match[2]) >= len(locator.rows):
             raise _invalid()
+        if locator.user_id != self._org.users.current.id:
+            raise _invalid()
         if self._org.clock() - locator.opened >= _LIFE:
             del self._org.locators[match[1]]
             raise _invalid()
@@ -65,7 +67,9 @@ class Queries:
         if len(rows) <= batch:
             return whole_page(rows, version)
         name = f"0r8{secrets.token_hex(8)[:15]}"
-        locator = self._org.locators[name] = Locator(rows, batch, self._org.clock(), request.access_token)
+        locator = self._org.locators[name] = Locator(
+            rows, batch, self._org.clock(), request.access_token, self._org.users.current.id
+        )
         return _cut(name, locator, 0, version)
 
     def _batch(self, request: Request, long_texts: int = 0) -> int:

@@ -37,7 +37,7 @@ _LABELS = {0: "Spring", 1: "Summer", 2: "Winter"}
 class Rest:
     """Answers for one org."""
 
-    def __init__(self, org: SandboxOrg, authenticate: Callable[[Request], None]) -> None:
+    def __init__(self, org: SandboxOrg, authenticate: Callable[[Request], str]) -> None:
         self._org = org
         self._authenticate = authenticate
         self._collections = Collections(org.records)
@@ -53,12 +53,12 @@ class Rest:
                 return Answer(200, _versions())
             case ["services", "data", version, *parts] if version_number := _VERSION.fullmatch(version):
                 _check_version(int(version_number[1]))
-                self._authenticate(request)
+                user_id = self._authenticate(request)
                 if self._org.counters.api_calls >= self._org.protection_limit:
                     raise Refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
                 self._org.counters.api_calls += 1
                 check_media_type(request)
-                with schema.of_org(self._org.objects.own):
+                with self._org.users.acting(user_id), schema.of_org(self._org.objects.own):
                     return self._resource(request, version, parts)
         raise not_found()
 
@@ -156,7 +156,7 @@ class Rest:
 
     def _resources(self, version: str) -> dict[str, str]:
         names = ("composite", "jobs", "limits", "parameterizedSearch", "query", "queryAll", "search", "sobjects")
-        identity = f"{self._org.url}/id/{self._org.org_id}/{self._org.user_id}"
+        identity = f"{self._org.url}/id/{self._org.org_id}/{self._org.users.current.id}"
         return {name: f"/services/data/{version}/{name}" for name in names} | {"identity": identity}
 
 

@@ -13,6 +13,7 @@ from orgserver.model.names import to_18
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.schema import SObject
+from orgserver.sandbox.state.users import Users
 
 _SLICE = 200
 _NAP = 0.02
@@ -70,8 +71,9 @@ class Jobs:
 
     number: int
     pace: Pace
+    users: Users
     own: Callable[[], dict[str, SObject | None]]
-    """The objects that the org has changed."""
+    """The objects that the current user does not see as recorded."""
     by_id: dict[str, Job] = field(default_factory=dict)
     _serial: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -113,7 +115,7 @@ class Jobs:
     def _step(self, job: Job, steps: Iterator[None], size: int) -> bool:
         """Do some records; whether the job has come to its end."""
         try:
-            with schema.of_org(self.own()):
+            with self.users.acting(job.details["createdById"]), schema.of_org(self.own()):
                 count = sum(1 for _ in itertools.islice(steps, size))
         except Refusal as refusal:
             job.state, job.error = "Failed", refusal.message

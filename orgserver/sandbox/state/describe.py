@@ -11,6 +11,7 @@ from typing import Any
 from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.state import person_accounts, schema
 from orgserver.sandbox.state.schema import SObject
+from orgserver.sandbox.state.users import SandboxUser, Users
 
 RECORDED = datetime(2026, 10, 12, tzinfo=UTC)
 """Since when the objects look as they do, until a test changes one."""
@@ -24,21 +25,23 @@ Tables = Mapping[str, Mapping[str, dict[str, Any]]]
 class Objects:
     """One org's objects."""
 
-    def __init__(self, tables: Tables, clock: Callable[[], datetime]) -> None:
+    def __init__(self, tables: Tables, users: Users, clock: Callable[[], datetime]) -> None:
         self.hidden: frozenset[str] = frozenset()
         """The names of those that the org lets nobody see."""
-        self.hidden_fields: dict[str, frozenset[str]] = {}
-        """The fields that its user may not see, by object."""
-        self._visible: dict[str, SObject] = {}
+        self._visible: dict[tuple[str, str], SObject] = {}
+        """Those that a user sees in part, by the user's id and their own name."""
         self._changed: dict[str, SObject] = {}
         self._tables = tables
+        self._users = users
         self._clock = clock
         self._modified: dict[str, datetime] = {}
 
     @property
     def own(self) -> dict[str, SObject | None]:
-        """Those that are not as recorded, by name; None for what is hidden."""
-        return {**self._changed, **self._visible, **dict.fromkeys(self.hidden)}
+        """Those that the current user does not see as recorded, by name; None for what is hidden."""
+        user_id = self._users.current.id
+        visible = {name: each for (owner, name), each in self._visible.items() if owner == user_id}
+        return {**self._changed, **visible, **dict.fromkeys(self.hidden)}
 
     @property
     def persons(self) -> bool:
@@ -46,15 +49,15 @@ class Objects:
         return "ispersonaccount" in self._whole("Account").fields
 
     def find(self, name: str) -> SObject:
-        """The object as this org's user sees it."""
-        return self._visible.get(name) or self._whole(name)
+        """The object as the current user sees it."""
+        return self._visible.get((self._users.current.id, name)) or self._whole(name)
 
     def _whole(self, name: str) -> SObject:
         return self._changed.get(name) or schema.load(name)
 
-    def hide_fields(self, names: Mapping[str, frozenset[str]]) -> None:  # a knob
-        """Hide these fields, and no others, from the org's user: a change of permissions is a change of describe."""
-        former, self.hidden_fields = self.hidden_fields, dict(names)
+    def hide_fields(self, user: SandboxUser, names: Mapping[str, frozenset[str]]) -> None:  # a knob
+        """Hide these fields, and no others, from a user: a change of permissions is a change of describe."""
+        former, user.hidden_fields = user.hidden_fields, dict(names)
         for name in former.keys() | names.keys():
             self._touch(name)
 
@@ -88,11 +91,12 @@ class Objects:
                 record.setdefault(name, value)
 
     def _touch(self, name: str) -> None:
-        """Make anew what the user sees of an object, and from when on it is so."""
-        hidden = self.hidden_fields.get(name)
-        self._visible.pop(name, None)
-        if hidden:
-            self._visible[name] = schema.without(self._whole(name), hidden)
+        """Make anew what each user sees of an object, and from when on it is so."""
+        for user in self._users.by_id.values():
+            hidden = user.hidden_fields.get(name)
+            self._visible.pop((user.id, name), None)
+            if hidden:
+                self._visible[user.id, name] = schema.without(self._whole(name), hidden)
         # HTTP's dates have seconds; whoever asked within this one must see the change all the same.
         now = self._clock().replace(microsecond=0)
         self._modified[name] = max(now, self._since(name) + timedelta(seconds=1))

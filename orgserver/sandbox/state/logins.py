@@ -2,7 +2,7 @@
 
 A family is one refresh token after the other and the sessions opened with them. Showing one that was spent ends the
 family (Salesforce Help 005316711, "Force one-time-use Refresh Tokens"), and of five that one user gave to one app the
-next approval ends the oldest.
+next approval ends the oldest (Help ``platform.remoteaccess_request_approve``).
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from orgserver.sandbox.state.request_log import Counters
+
 MOST = 5
 """How many refresh tokens one user and one app have at a time."""
+_REMEMBERED = 200_000
 
 
 @dataclass(slots=True, eq=False)
@@ -23,12 +26,18 @@ class Family:
     """One login."""
 
     client_id: str
+    user_id: str
     refresh_token: str | None = field(repr=False)
     """The one that works now; empty when it was revoked, None for a login that never had one."""
     scope: str
+    digest: str = ""
+    """What the family is called in the log of requests: made of its first refresh token, if it has one."""
     spent: set[str] = field(default_factory=set, repr=False)
     generation: int = 0
     """How often it was refreshed."""
+
+    def __post_init__(self) -> None:
+        self.digest = digest_token(self.refresh_token or secrets.token_hex())
 
     @property
     def alive(self) -> bool:
@@ -48,32 +57,51 @@ class Session:
 class Logins:
     """All logins to one org."""
 
-    def __init__(self, client_id: str, org_id: str, clock: Callable[[], datetime]) -> None:
-        self.seeded = Family(client_id, new_refresh_token(), "refresh_token api web")
+    def __init__(
+        self, client_id: str, user_id: str, org_id: str, counters: Counters, clock: Callable[[], datetime]
+    ) -> None:
+        self.seeded = Family(client_id, user_id, new_refresh_token(), "refresh_token api web")
         self.families = [self.seeded]
         self.seconds: float | None = None
         """After how much idleness a session ends; None: never."""
         self._sessions: dict[str, Session] = {}
+        self._owners = {_short(self.seeded.refresh_token or ""): self.seeded}
+        """The families of tokens that were given, by the tokens' short digests: also of those that have ended."""
         self._org_id = org_id
+        self._counters = counters
         self._clock = clock
 
-    def begin(self, client_id: str, scope: str) -> Family:
-        """A new login that can be refreshed; the oldest of the same app ends if there are five."""
-        living = [each for each in self.families if each.alive and each.client_id == client_id]
+    def begin(self, client_id: str, scope: str, user_id: str = "") -> Family:
+        """A new login of a user (the first one, if not said) that can be refreshed.
+
+        The oldest of the same user and app ends if there are five.
+        """
+        user_id = user_id or self.seeded.user_id
+        living = [
+            each for each in self.families if each.alive and (each.client_id, each.user_id) == (client_id, user_id)
+        ]
         if len(living) >= MOST:
+            self._counters.evictions += 1
             self.end(living[0])
-        family = Family(client_id, new_refresh_token(), scope)
+        token = new_refresh_token()
+        family = Family(client_id, user_id, token, scope)
+        self._remember(token, family)
         self.families.append(family)
         return family
 
-    def without_refresh_token(self, client_id: str, scope: str) -> Family:
-        """The family of an app's logins that cannot be refreshed."""
+    def without_refresh_token(self, client_id: str, scope: str, user_id: str = "") -> Family:
+        """The family of a user's logins with an app that cannot be refreshed."""
+        user_id = user_id or self.seeded.user_id
         for each in self.families:
-            if each.refresh_token is None and each.client_id == client_id and each.scope == scope:
+            if each.refresh_token is None and (each.client_id, each.scope, each.user_id) == (client_id, scope, user_id):
                 return each
-        family = Family(client_id, None, scope)
+        family = Family(client_id, user_id, None, scope)
         self.families.append(family)
         return family
+
+    def find_owner(self, token: str) -> Family | None:
+        """The family that an access token or a refresh token was given to, whether it is still good or not."""
+        return self._owners.get(_short(token)) or self.find_token(token) or self.find_spent(token)
 
     def find_token(self, token: str) -> Family | None:
         """The family whose refresh token this is."""
@@ -87,6 +115,7 @@ class Logins:
         """Spend a family's refresh token for a new one."""
         family.spent.add(family.refresh_token or "")
         family.refresh_token = new_refresh_token()
+        self._remember(family.refresh_token, family)
         return family.refresh_token
 
     def end(self, family: Family) -> None:
@@ -95,11 +124,16 @@ class Logins:
             family.refresh_token = ""
         self._sessions = {token: each for token, each in self._sessions.items() if each.family is not family}
 
+    def end_sessions_of(self, user_id: str) -> None:
+        """End a user's sessions."""
+        self._sessions = {token: each for token, each in self._sessions.items() if each.family.user_id != user_id}
+
     def open_session(self, family: Family) -> str:
         """A new access token: the org, ``!``, and letters, digits, ``_`` and ``.``, which the sf command can keep."""
         token = f"{self._org_id[:15]}!AQ{secrets.token_urlsafe(48).replace('-', '.')}"
         now = self._clock()
         self._sessions[token] = Session(family, now, now)
+        self._remember(token, family)
         return token
 
     def session(self, token: str) -> Session | None:
@@ -142,13 +176,20 @@ class Logins:
         return [
             {
                 "client_id": each.client_id,
+                "user_id": each.user_id,
+                "family": each.digest,
                 "generation": each.generation,
-                "refresh_token_sha256": _digest(each.refresh_token),
+                "refresh_token_sha256": digest_token(each.refresh_token) if each.refresh_token else None,
                 "access_tokens": len(self.access_tokens(each)),
                 "revoked": each.refresh_token == "",
             }
             for each in self.families
         ]
+
+    def _remember(self, token: str, family: Family) -> None:
+        self._owners[_short(token)] = family
+        if len(self._owners) > _REMEMBERED:
+            del self._owners[next(iter(self._owners))]
 
     def _idle_too_long(self, session: Session) -> bool:
         expiry = self.expiry(session)
@@ -160,5 +201,10 @@ def new_refresh_token() -> str:
     return f"5Aep{secrets.token_urlsafe(56)}"
 
 
-def _digest(token: str | None) -> str | None:
-    return hashlib.sha256(token.encode()).hexdigest() if token else None
+def digest_token(token: str) -> str:
+    """The SHA-256 of a token, in hexadecimal."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _short(token: str) -> bytes:
+    return hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=12).digest()

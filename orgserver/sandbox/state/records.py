@@ -16,6 +16,7 @@ from orgserver.sandbox.state.duplicate_rules import Rule
 from orgserver.sandbox.state.field_values import DECIMALS, stamp, stored_value
 from orgserver.sandbox.state.key_index import Keys
 from orgserver.sandbox.state.schema import Field, SObject
+from orgserver.sandbox.state.users import Users
 
 Record = dict[str, Any]
 _Change = tuple[str, str, Record | None, Record | None]
@@ -33,14 +34,14 @@ class StoredRecord(Record):
 class Records:
     """Records by object and id."""
 
-    def __init__(self, org_number: int, user_id: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, org_number: int, users: Users, clock: Callable[[], datetime]) -> None:
         self.tables: dict[str, dict[str, Record]] = {name: {} for name in schema.NAMES}
         self.deleted: dict[str, dict[str, Record]] = {name: {} for name in schema.NAMES}
         self.rule: Rule | None = None
         """The duplicate rule of the org."""
         self.keys = Keys(self.tables)
         self._org_number = org_number
-        self._user_id = user_id
+        self._users = users
         self._clock = clock
         self._serial = itertools.count(1)
         self._journal: list[_Change] | None = None
@@ -72,12 +73,12 @@ class Records:
         record = StoredRecord(sobject.defaults)
         record["Id"] = identifier or self.new_id(sobject)
         if "ownerid" in sobject.fields:
-            record["OwnerId"] = self._user_id
+            record["OwnerId"] = self._users.current.id
         record.update({name: _doubled(sobject, name, value) for name, value in values.items()})
         for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
             record[name] = record.get(name) or now
         for name in ("CreatedById", "LastModifiedById"):
-            record[name] = record.get(name) or self._user_id
+            record[name] = record.get(name) or self._users.current.id
         derive(sobject, record, set(values), self.tables)
         self._put(sobject, record)
         return str(record["Id"])
@@ -126,7 +127,7 @@ class Records:
         if fields:
             self._judge(sobject, updated_record, record["Id"], allow_duplicates)
         now = stamp(self._clock())
-        updated_record.update(LastModifiedDate=now, SystemModstamp=now, LastModifiedById=self._user_id)
+        updated_record.update(LastModifiedDate=now, SystemModstamp=now, LastModifiedById=self._users.current.id)
         self._note(sobject.name, record["Id"])
         record.update(updated_record)
         self.keys.put(sobject, record)

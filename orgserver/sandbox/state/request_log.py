@@ -21,6 +21,8 @@ class Counters:
     foreign_tokens: int = 0
     """Times that a token of another org was shown here."""
     stale_tokens: int = 0
+    evictions: int = 0
+    """Logins that ended because their user approved the app a sixth time."""
     packed_replies: int = 0
     """Requests whose client asked for a packed reply, and got one if it had a body."""
 
@@ -41,3 +43,7 @@ class LoggedRequest:
     """When it was answered, in seconds since 1970."""
     host: str = ""
     """The host and port that it was sent to: of an org that moves, the old one or the new."""
+    user_id: str = ""
+    """The user whose token it showed, good or not, or who was given one; empty: nobody is known by it."""
+    family: str = ""
+    """The digest of the login that this token is of."""

@@ -175,13 +175,16 @@ async def test_the_logins_are_listed_without_their_tokens(web: httpx.AsyncClient
 
     listed = (await web.get("/sandbox/tokens")).json()
 
-    app = {"client_id": acme.client_id}
+    app = {"client_id": acme.client_id, "user_id": acme.user_id}
+    families = [each.pop("family") for each in listed]
     digest = hashlib.sha256(rotated["refresh_token"].encode()).hexdigest()
     assert listed == [
         app | {"generation": 0, "refresh_token_sha256": None, "access_tokens": 0, "revoked": True},
         app | {"generation": 1, "refresh_token_sha256": digest, "access_tokens": 2, "revoked": False},
         app | {"generation": 0, "refresh_token_sha256": None, "access_tokens": 1, "revoked": False},
     ]
+    assert families[1] == hashlib.sha256(one["refresh_token"].encode()).hexdigest()
+    assert len(set(families)) == len(families)
 
 
 async def test_the_identity_url_names_an_api_version_if_one_is_asked_for(
