@@ -17,8 +17,8 @@ from orgserver.store.transaction import PreparedStatement, Transaction
 VERSION = PreparedStatement(select(tables.store.c.catalog_version))
 
 
-Kind = Literal["org", "principal", "people", "key"]
-"""Of what a change was: of one org, of one principal, of several, or of what proves who calls."""
+Kind = Literal["org", "connection", "principal", "people", "key"]
+"""Of what a change was: of one org, of one connection, of one principal, of several, or of what proves who calls."""
 _KEPT = 4_096
 """So many changes are remembered: whoever has read nothing since reads everything."""
 _changes, _version = tables.catalog_changes, tables.store.c.catalog_version
@@ -31,7 +31,7 @@ class CatalogChange(NamedTuple):
 
     kind: Kind
     name: str
-    """The row id of an org, or the name of a principal."""
+    """The row id of an org, the id of a connection, or the name of a principal."""
 
 
 def changed_in(tx: Transaction, kind: Kind | None = None, name: str = "") -> None:

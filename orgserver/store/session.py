@@ -103,14 +103,14 @@ class Store:
             if is_stored is not None:
                 await asyncio.to_thread(rescued.path.unlink, missing_ok=True)
             if is_stored:
-                row_ids.add(rescued.row_id)
+                row_ids.add(rescued.login.id)
                 logger.warning("a token answer that had been left beside the store was taken in")
         return row_ids
 
     def _take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
         is_stored = self.rescue.take_in(tx, rescued)
         if is_stored:
-            intent = Intent(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.row_id)
+            intent = Intent(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.login.row_id)
             self.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
         return is_stored
 

@@ -132,7 +132,7 @@ async def _kill(
             await asyncio.sleep(0.01)
     rotated = org.counters.refreshes > known
     async with app.store.database.reading() as connection:
-        credential = await app.store.orgs.credentials.credential(connection, (await app.registry.one(org.alias)).row_id)
+        credential = await app.store.orgs.credentials.credential(connection, (await app.registry.one(org.alias)).login)
     assert credential is not None
     in_the_window = rotated and credential.fencing == 1
     began = time.monotonic()

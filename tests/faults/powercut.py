@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import OrgserverError
 from orgserver.model.names import new_id
@@ -182,7 +183,7 @@ async def _look_for(done: Cuts, store: Store, told: Sequence[Acknowledged]) -> N
     done.lost.update(one.kind for one in missing)
     rotations = max((int(one.what) for one in told if one.kind == "token"), default=0)
     async with store.database.reading() as connection:
-        credential = await store.orgs.credentials.credential(connection, ROW)
+        credential = await store.orgs.credentials.credential(connection, LoginKey.shared(ROW))
     if credential is None or credential.refresh_token is None:
         done.lost.update(["token"] * bool(rotations))
     elif credential.fencing < rotations or credential.refresh_token.reveal() != refresh_token(credential.fencing):

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
@@ -89,7 +90,7 @@ class RecordedWriter:
     async def _refresh(self, times: int) -> None:
         """Rotations: most are stored at once; now and then the store does not take one."""
         async with self._store.database.reading() as connection:
-            credential = await self._store.orgs.credentials.credential(connection, ROW)
+            credential = await self._store.orgs.credentials.credential(connection, LoginKey.shared(ROW))
         assert credential is not None
         for fencing in range(credential.fencing, credential.fencing + times):
             token = Secret(refresh_token(fencing + 1))
@@ -98,12 +99,12 @@ class RecordedWriter:
                 change = partial(self._refreshed, fencing=fencing, token=token, access=access)
                 assert await self._store.database.write(change)
             else:
-                await asyncio.to_thread(self._store.rescue.keep, ROW, fencing, token, access)
+                await asyncio.to_thread(self._store.rescue.keep, LoginKey.shared(ROW), fencing, token, access)
             self._told("token", str(fencing + 1))
             await self._store.take_in_rescued()
 
     def _refreshed(self, tx: Transaction, fencing: int, token: Secret, access: AccessToken) -> bool:
-        return self._store.orgs.store_refresh_in(tx, ROW, fencing, token, access)
+        return self._store.orgs.store_refresh_in(tx, LoginKey.shared(ROW), fencing, token, access)
 
     async def _sign(self, times: int) -> None:
         for _ in range(times):

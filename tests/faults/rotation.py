@@ -25,6 +25,7 @@ from sqlalchemy import select
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId
 from orgserver.sandbox.server import Sandbox
@@ -105,8 +106,8 @@ async def unreadable(
         bad = 0
         for row_id, number in numbers.items():
             try:
-                read = orgs.credentials.open_credential(row_id, found["credentials"][row_id])
-                access = orgs.credentials.open_access_token(row_id, found["access_tokens"][row_id])
+                read = orgs.credentials.open_credential(LoginKey.shared(row_id), found["credentials"][row_id])
+                access = orgs.credentials.open_access_token(LoginKey.shared(row_id), found["access_tokens"][row_id])
             except (KeyError, KeyProblem):
                 bad += 1
                 continue

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Table, select, update
 
 from orgserver.app import App
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, SObjectName, new_id
@@ -19,7 +20,7 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables
 from orgserver.store.calls import tables as call_tables
-from orgserver.store.orgs.credentials import access_token_of, credential_of
+from orgserver.store.orgs.login_tables import access_token_of, credential_of
 from orgserver.store.orgs.registry import PendingEnrolment
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -79,13 +80,10 @@ class Place:
 
     def read(self, store: Store, tx: Transaction) -> Any:
         """As the product reads it."""
+        login = LoginKey.shared(self.row_id)
         if self.table is tables.access_tokens:
-            return store.orgs.credentials.open_access_token(
-                self.row_id, tx.connection.execute(access_token_of(self.row_id)).one()
-            )
-        return store.orgs.credentials.open_credential(
-            self.row_id, tx.connection.execute(credential_of(self.row_id)).one()
-        )
+            return store.orgs.credentials.open_access_token(login, tx.connection.execute(access_token_of(login)).one())
+        return store.orgs.credentials.open_credential(login, tx.connection.execute(credential_of(login)).one())
 
 
 COLUMNS = (
@@ -179,7 +177,7 @@ async def test_the_tokens_of_before_a_refresh_do_not_open_when_they_are_put_back
         for row_id in orgs:
             old, stale = refresh[row_id].value(tx), access[row_id].value(tx)
             newer = AccessToken(Secret("newer"), "https://i", 6)
-            assert store.orgs.store_refresh_in(tx, row_id, 5, Secret("rotated"), newer)
+            assert store.orgs.store_refresh_in(tx, LoginKey.shared(row_id), 5, Secret("rotated"), newer)
             for place, value in ((refresh[row_id], old), (access[row_id], stale)):
                 new = place.value(tx)
                 place.put(tx, value)

@@ -588,7 +588,7 @@ async def test_a_hanging_create_ends_at_the_deadline_as_unknown(
 async def test_an_org_that_cannot_be_reached_gets_nothing_and_says_so(app: App, caller: Caller) -> None:
     org = await app.registry.one("acme")
     await create(app, caller)
-    live = app.access.tokens._live[org.row_id]
+    live = app.access.tokens._live[org.login]
     assert live.current is not None
     object.__setattr__(live.current, "instance_url", "http://127.0.0.1:1")
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import LargeBinary, select, update
 
 from orgserver.app import App
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter, Outcome
@@ -91,9 +92,8 @@ async def add_some(store: Store, count: int) -> list[RowId]:
 
 async def read(store: Store, row_id: RowId) -> tuple[Credential | None, AccessToken | None]:
     async with store.database.reading() as connection:
-        return await store.orgs.credentials.credential(connection, row_id), await store.orgs.credentials.access_token(
-            connection, row_id
-        )
+        credentials, login = store.orgs.credentials, LoginKey.shared(row_id)
+        return await credentials.credential(connection, login), await credentials.access_token(connection, login)
 
 
 async def raw(store: Store, table: Any) -> list[Any]:
@@ -222,7 +222,9 @@ async def test_a_refresh_that_began_before_a_reseal_is_stored_after_it(mine: Sto
         await MasterKeys(other).rotate(who(), reseal=True)
 
     newer = AccessToken(Secret("newer"), "https://i", 4)
-    await mine.database.write(lambda tx: mine.orgs.store_refresh_in(tx, row_id, 3, Secret("rotated"), newer))
+    await mine.database.write(
+        lambda tx: mine.orgs.store_refresh_in(tx, LoginKey.shared(row_id), 3, Secret("rotated"), newer)
+    )
 
     credential, access = await read(mine, row_id)
     assert credential is not None and credential.refresh_token == Secret("rotated")
@@ -456,7 +458,7 @@ async def test_nobody_else_waits_while_a_slow_source_is_asked_for_a_new_key(
         await add(mine, 2)
         async with server.database.reading() as connection:
             assert len((await server.orgs.catalog(connection)).by_alias) == 2
-        await server.database.write(lambda tx: server.orgs.credentials.touch_in(tx, row_id))
+        await server.database.write(lambda tx: server.orgs.credentials.touch_in(tx, LoginKey.shared(row_id)))
         assert not waiting.done()
         source.may_answer.set()
         assert await waiting == await work(mine, row_id)

@@ -150,7 +150,7 @@ class Access:
         async with self._reloading, self._store.database.reading() as connection:
             catalog = await self._store.orgs.catalog(connection, self._catalog)
             self._catalog = catalog
-        await self.tokens.follow(catalog.by_row)
+        await self.tokens.follow(catalog)
         return catalog
 
     async def changed(self) -> bool:

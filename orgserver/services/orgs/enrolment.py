@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, StoreAway
@@ -27,7 +28,7 @@ from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already
 from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
 from orgserver.services.orgs.registry import Identity, Registry, read_identity
 from orgserver.store.orgs import policies, rows
-from orgserver.store.orgs.credentials import credential_of
+from orgserver.store.orgs.login_tables import credential_of
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
@@ -198,7 +199,7 @@ class Enrolment:
             else:
                 changes = self._renew_in(tx, org, registration, credential, access)
             if session:
-                self._store.orgs.credentials.touch_in(tx, org.row_id)
+                self._store.orgs.credentials.touch_in(tx, LoginKey.shared(org.row_id))
             if authenticated.enrolment:
                 self._store.orgs.enrolments.remove_in(tx, authenticated.enrolment, keep_key=existing is None)
             now = rows.one_in(tx, org.row_id) or org
@@ -240,8 +241,9 @@ class Enrolment:
         )
 
     def _old_in(self, tx: Transaction, org: Org) -> Credential | None:
-        row = tx.connection.execute(credential_of(org.row_id)).first()
-        return self._store.orgs.credentials.open_credential(org.row_id, row) if row is not None else None
+        login = LoginKey.shared(org.row_id)
+        row = tx.connection.execute(credential_of(login)).first()
+        return self._store.orgs.credentials.open_credential(login, row) if row is not None else None
 
     async def _retire(
         self, registration: Registration, authenticated: Authenticated, before: Org, old: Credential

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.errors import EnrolmentError, OrgserverError
 from orgserver.model.names import Alias, OrgId
@@ -168,7 +169,7 @@ class OrgImport:
         if org is None or org.holds_refresh_token:
             return None
         async with self._store.database.reading() as connection:
-            credential = await self._store.orgs.credentials.credential(connection, org.row_id)
+            credential = await self._store.orgs.credentials.credential(connection, LoginKey.shared(org.row_id))
         theirs = (credential.client_id, credential.username) if credential else None
         return org if theirs == (candidate.client_id, candidate.username) else None
 

@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import CallError, OrgserverError
-from orgserver.model.names import RowId
 from orgserver.model.orgs import Org, OrgState
 from orgserver.services.calls.access import Access
-from orgserver.store.orgs.idleness import IdleOrg
+from orgserver.store.orgs.idleness import IdleLogin
 
 logger = logging.getLogger("orgserver.tokens")
 
@@ -63,8 +63,8 @@ def is_idle(org: Org, days: float, now: datetime) -> bool:
 
 
 def choose_due(
-    idle: Sequence[IdleOrg], count: int, days: float, now: datetime
-) -> tuple[Sequence[IdleOrg], Sequence[IdleOrg]]:
+    idle: Sequence[IdleLogin], count: int, days: float, now: datetime
+) -> tuple[Sequence[IdleLogin], Sequence[IdleLogin]]:
     """Of the orgs that have been idle for the days, those to refresh in this sweep, and those due that wait.
 
     ``count`` is how many orgs are kept alive. So many are taken that all of them would have their turn within a day,
@@ -77,12 +77,12 @@ def choose_due(
     return due[:most], due[most:]
 
 
-def _share(org: IdleOrg) -> float:
+def _share(idle: IdleLogin) -> float:
     """Where in the spread an org has its place: another one after each use."""
-    return zlib.crc32(f"{org.row_id} {org.since.timestamp()}".encode()) / 2**32
+    return zlib.crc32(f"{idle.login.id} {idle.since.timestamp()}".encode()) / 2**32
 
 
-def _urgent(due: Sequence[IdleOrg], now: datetime) -> int:
+def _urgent(due: Sequence[IdleLogin], now: datetime) -> int:
     """How many at a time it takes for each to be refreshed before its token dies."""
     left = ((org.since + LIFE - _MARGIN - now) / SWEEP for org in due)
     return math.ceil(max((place / max(sweeps, 1) for place, sweeps in enumerate(left, 1)), default=0))
@@ -95,7 +95,7 @@ class KeepAlive:
         self._access = access
         self._days = days
         self._clock = clock
-        self._tried: dict[RowId, datetime] = {}
+        self._tried: dict[LoginKey, datetime] = {}
         """When orgs had their turn: one that could not be refreshed does not stand before the others again at once."""
 
     async def refresh_idle(self) -> list[Kept]:
@@ -108,23 +108,26 @@ class KeepAlive:
     async def sweep(self) -> bool:
         """Refresh as many idle orgs as have their turn; True where others wait for theirs."""
         now = self._clock()
-        self._tried = {row_id: then for row_id, then in self._tried.items() if now - then < _TRY_AGAIN}
+        self._tried = {login: then for login, then in self._tried.items() if now - then < _TRY_AGAIN}
         idle, count = await self._access.tokens.find_idle(now - timedelta(days=self._days))
-        chosen, waiting = choose_due([org for org in idle if org.row_id not in self._tried], count, self._days, now)
-        self._tried |= {org.row_id: now for org in chosen}
+        chosen, waiting = choose_due([each for each in idle if each.login not in self._tried], count, self._days, now)
+        self._tried |= {each.login: now for each in chosen}
         await self._refresh_all(chosen)
         return bool(waiting)
 
-    async def _refresh_all(self, idle: Sequence[IdleOrg]) -> list[Kept]:
-        by_row = (await self._access.reload()).by_row if idle else {}
+    async def _refresh_all(self, idle: Sequence[IdleLogin]) -> list[Kept]:
+        if not idle:
+            return []
+        snapshot = await self._access.reload()
         places = asyncio.Semaphore(AT_ONCE)
 
         async def one(org: Org) -> Kept | None:
             async with places:
                 return await self._refresh(org)
 
-        orgs = [by_row[each.row_id] for each in idle if each.row_id in by_row]
-        return [refreshed for refreshed in await asyncio.gather(*(one(org) for org in orgs)) if refreshed is not None]
+        orgs = [snapshot.find_login(each.login) for each in idle]
+        results = await asyncio.gather(*(one(org) for org in orgs if org is not None))
+        return [refreshed for refreshed in results if refreshed is not None]
 
     async def _refresh(self, org: Org) -> Kept | None:
         """Refresh one org, unless another process just did."""

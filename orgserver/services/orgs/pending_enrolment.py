@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential
@@ -143,7 +144,7 @@ class EnrolmentProgress:
             access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], 1)
         with suppress(OSError, KeyError):
             return await asyncio.to_thread(
-                self._store.rescue.keep, enrolment.row_id, 0, Secret(facts["refresh_token"]), access
+                self._store.rescue.keep, LoginKey.shared(enrolment.row_id), 0, Secret(facts["refresh_token"]), access
             )
         return None
 

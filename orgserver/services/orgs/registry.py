@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.audit import Completion, Intent, Outcome
@@ -96,7 +97,7 @@ class Registry:
         """One registered org, and what it logs in with."""
         org = await self.one(alias)
         async with self._store.database.reading() as connection:
-            return org, await self._store.orgs.credentials.credential(connection, org.row_id)
+            return org, await self._store.orgs.credentials.credential(connection, LoginKey.shared(org.row_id))
 
     async def check(self, alias: str, *, try_token: bool = False) -> Checked:
         """Ask an org who we are there, refreshing its token if need be.
@@ -190,7 +191,7 @@ class Registry:
     async def _revoke_access(self, org: Org) -> bool:
         """End the cached session, if that is easily done; it ends by itself anyway."""
         async with self._store.database.reading() as connection:
-            access = await self._store.orgs.credentials.access_token(connection, org.row_id)
+            access = await self._store.orgs.credentials.access_token(connection, LoginKey.shared(org.row_id))
         if access is None:
             return False
         with suppress(CallError):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import Rejected
-from orgserver.model.names import RowId
 from orgserver.model.orgs import CLOSED_STATES, AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.salesforce.protocol import refusal_hints
@@ -22,7 +21,8 @@ from orgserver.services.observer import Observer
 from orgserver.services.tokens.refresh import Refresher, RefreshRequest, is_same_token
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.orgs import idleness
-from orgserver.store.orgs.idleness import IdleOrg
+from orgserver.store.orgs.catalog import OrgSnapshot
+from orgserver.store.orgs.idleness import IdleLogin
 from orgserver.store.session import Store
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
@@ -47,7 +47,7 @@ class _Useless:
 
 @dataclass(slots=True)
 class _Live:
-    """What this process knows of one org between calls."""
+    """What this process knows of one login between calls."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     current: AccessToken | None = None
@@ -59,7 +59,7 @@ class _Live:
 
 
 class Tokens:
-    """Access tokens of every org, and the refreshing of them."""
+    """Access tokens of every login, and the refreshing of them."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Tokens:
     ) -> None:
         self._store = store
         self.client = client
-        self._live: defaultdict[RowId, _Live] = defaultdict(_Live)
+        self._live: defaultdict[LoginKey, _Live] = defaultdict(_Live)
         self._make_refresher = partial(
             Refresher,
             store,
@@ -90,22 +90,23 @@ class Tokens:
         """Made when the first refresh is needed: most commands need none."""
         return self._make_refresher()
 
-    async def follow(self, orgs: Mapping[RowId, Org]) -> None:
-        """Let go of orgs that were removed, and of the access tokens of those whose state allows no call."""
-        for row_id, live in list(self._live.items()):
-            org = orgs.get(row_id)
+    async def follow(self, snapshot: OrgSnapshot) -> None:
+        """Let go of logins that are gone, and of the access tokens of those whose state allows no call."""
+        for login, live in list(self._live.items()):
+            org = snapshot.find_login(login)
             if org is None:
-                self._live.pop(row_id, None)
-                await self.client.close_org(row_id)
+                self._live.pop(login, None)
             elif org.state in CLOSED_STATES:
                 live.current = None
+            if login.row_id not in snapshot.by_row:
+                await self.client.close_org(login.row_id)
 
     async def current(self, org: Org, *, not_this: AccessToken | None = None) -> AccessToken:
         """Give an access token, other than ``not_this``; refreshed when the store has none.
 
         Raises NeedsLogin, NoConnection or another NotSent.
         """
-        live = self._live[org.row_id]
+        live = self._live[org.login]
         if live.current is not None and (not_this is None or not is_same_token(live.current, not_this)):
             return live.current
         async with live.lock:
@@ -118,7 +119,7 @@ class Tokens:
 
         Raises Rejected, without asking for another, while it is known that new tokens are refused too.
         """
-        useless = self._live[org.row_id].useless
+        useless = self._live[org.login].useless
         if (
             useless is not None
             and is_same_token(useless.token, refused)
@@ -126,35 +127,35 @@ class Tokens:
         ):
             raise _refused_anew(org, useless.message)
         token = await self.current(org, not_this=refused)
-        return token, self._live[org.row_id].new
+        return token, self._live[org.login].new
 
     def refused_anew(self, org: Org, token: AccessToken, message: str) -> Rejected:
         """Remember that a new token was refused, and give the error: for a while, longer each time, no other is got."""
-        live = self._live[org.row_id]
+        live = self._live[org.login]
         pause = min(live.useless.pause * 2, _LONGEST_PAUSE) if live.useless else _FIRST_PAUSE
         live.useless = _Useless(token, message, asyncio.get_running_loop().time() + pause, pause)
         return _refused_anew(org, message)
 
     def ends_results(self, org: Org, token: AccessToken, *, new: bool) -> bool:
         """Whether the next page of a query is gone for good: a new token was refused with one, this time or before."""
-        live = self._live[org.row_id]
+        live = self._live[org.login]
         if new:
             live.ended_results = token
         return is_same_token(token, live.ended_results)
 
     def accepted(self, org: Org) -> None:
         """An org took a token: what was remembered of refused ones is over."""
-        live = self._live.get(org.row_id)
+        live = self._live.get(org.login)
         if live is not None:
             live.useless = None
 
     async def refreshed_at(self, org: Org) -> datetime | None:
         """When an org's refresh token was last used, by any process."""
         async with self._store.database.reading() as connection:
-            return await self._store.orgs.refreshed_at(connection, org.row_id)
+            return await self._store.orgs.refreshed_at(connection, org.login)
 
-    async def find_idle(self, before: datetime) -> tuple[list[IdleOrg], int]:
-        """The orgs whose refresh token nobody has used since an instant; and how many have one, idle or not."""
+    async def find_idle(self, before: datetime) -> tuple[list[IdleLogin], int]:
+        """The logins whose refresh token nobody has used since an instant; and how many have one, idle or not."""
         async with self._store.database.reading() as connection:
             return await idleness.find_idle(connection, before)
 
@@ -163,7 +164,7 @@ class Tokens:
 
         Without ``force``, which is an operator's word, a refresh token whose last answer was lost is left alone.
         """
-        live = self._live[org.row_id]
+        live = self._live[org.login]
         async with live.lock:
             request = RefreshRequest(await self._stored(org), prove=force, force=force)
             live.current = await self._shielded(org, request)
@@ -183,7 +184,7 @@ class Tokens:
 
     async def _stored(self, org: Org) -> AccessToken | None:
         async with self._store.database.reading() as connection:
-            return await self._store.orgs.credentials.access_token(connection, org.row_id)
+            return await self._store.orgs.credentials.access_token(connection, org.login)
 
     async def close(self) -> None:
         """Wait for refreshes under way: what Salesforce answers them must not be lost."""

@@ -97,7 +97,7 @@ class Moves:
         intent = intent_on(org, Action.ENROL).about(("instance_url",), _host(access.instance_url))
 
         def change(tx: Transaction) -> bool:
-            moved = self._store.orgs.move_in(tx, org.row_id, access, move)
+            moved = self._store.orgs.move_in(tx, org.login, access, move)
             if moved:
                 self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
             return moved
@@ -115,7 +115,7 @@ class Moves:
     async def _note(self, org: Org, access: AccessToken, move: Move) -> None:
         with suppress(StoreError):  # it is a warning, and the next refresh comes to it again
             await self._store.database.write(
-                lambda tx: self._store.orgs.note_move_in(tx, org.row_id, access.fencing, move)
+                lambda tx: self._store.orgs.note_move_in(tx, org.login, access.fencing, move)
             )
 
     async def _quarantine(self, org: Org, access: AccessToken, cause: str) -> None:
@@ -123,9 +123,9 @@ class Moves:
         intent = intent_on(org, Action.ENROL)
 
         def change(tx: Transaction) -> None:
-            if self._store.orgs.credentials.fencing_in(tx, org.row_id) == access.fencing:
-                self._store.orgs.credentials.forget_access_token_in(tx, org.row_id)
-                self._store.orgs.mark_in(tx, org.row_id, state=OrgState.QUARANTINED, cause=cause, problem=None)
+            if self._store.orgs.credentials.fencing_in(tx, org.login) == access.fencing:
+                self._store.orgs.credentials.forget_access_token_in(tx, org.login)
+                self._store.orgs.mark_in(tx, org.login, state=OrgState.QUARANTINED, cause=cause, problem=None)
             self._store.audit.record_in(tx, intent, Completion(Outcome.DENIED, error_code=OrgState.QUARANTINED.value))
 
         with suppress(StoreError):  # whoever waits for the token is refused all the same

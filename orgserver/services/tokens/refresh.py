@@ -1,4 +1,4 @@
-"""Gets one org a new access token: under its lease it asks Salesforce once, and stores the answer before it is used.
+"""Gets one login a new access token: under its lease it asks Salesforce once, and stores the answer before it is used.
 
 The ten steps are those of docs/adr/0007-lease.md. Once a request has left, only a refusal in OAuth's words or a whole
 token answer says what became of the refresh token; after anything else it may be spent: it is sent again once, when
@@ -68,7 +68,7 @@ class _BeingProcessed(Exception):
 
 
 class Refresher:
-    """Gets new access tokens, one holder of an org's lease at a time."""
+    """Gets new access tokens, one holder of a login's lease at a time."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Refresher:
             begun = await self._store.database.write(
                 lambda tx: self._steps.begin_in(
                     tx,
-                    org.row_id,
+                    org.login,
                     holder,
                     life_us=int(self._lease_seconds * 1_000_000),
                     not_this=not_this,
@@ -173,7 +173,7 @@ class Refresher:
 
     async def _take_in_rescued(self, org: Org) -> bool:
         """Whether another process had to leave this org's answer beside the store, and it is in now."""
-        return org.row_id in await self._store.take_in_rescued()
+        return org.login.id in await self._store.take_in_rescued()
 
     # -- asking
 
@@ -289,7 +289,7 @@ class Refresher:
     async def _read_other_token(self, org: Org, not_this: AccessToken | None) -> AccessToken | None:
         """The stored token, if it is another one: somebody may have finished a refresh."""
         async with self._store.database.reading() as connection:
-            stored = await self._store.orgs.credentials.access_token(connection, org.row_id)
+            stored = await self._store.orgs.credentials.access_token(connection, org.login)
         return None if stored is None or is_same_token(stored, not_this) else stored
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import NotSent, StoreError, Unanswered
-from orgserver.model.names import RowId, new_id
+from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
@@ -65,11 +66,11 @@ class Safekeeping:
     def __init__(self, store: Store, pauses: Pauses) -> None:
         self._store = store
         self._pauses = pauses
-        self._unsaved: dict[RowId, tuple[Deposit, Path | None]] = {}
+        self._unsaved: dict[LoginKey, tuple[Deposit, Path | None]] = {}
 
     def holds(self, org: Org) -> bool:
         """Whether an answer for this org is still not in the store."""
-        return org.row_id in self._unsaved
+        return org.login in self._unsaved
 
     async def put(self, deposit: Deposit) -> bool:
         """Store an answer; False if the org was given another credential meanwhile.
@@ -85,12 +86,12 @@ class Safekeeping:
 
     async def put_again(self, org: Org) -> Deposit | None:
         """Store the answer that this process holds; None if the store has gone on without it. Raises StoreAway."""
-        deposit, path = self._unsaved[org.row_id]
+        deposit, path = self._unsaved[org.login]
         try:
             stored = await self._store.database.write(deposit.change)
         except Exception as error:
             raise token_errors.away(org) from error
-        self._unsaved.pop(org.row_id, None)
+        self._unsaved.pop(org.login, None)
         await _discard(path)
         return deposit if stored else None
 
@@ -104,7 +105,7 @@ class Safekeeping:
                 stored = await self._store.database.write(deposit.change)
                 await _discard(path)
                 return stored
-        self._unsaved[org.row_id] = (deposit, path)
+        self._unsaved[org.login] = (deposit, path)
         place = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
         logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, place)
         raise token_errors.away(org)
@@ -116,7 +117,7 @@ class Safekeeping:
         with suppress(OSError):
             return await asyncio.to_thread(
                 self._store.rescue.keep,
-                deposit.org.row_id,
+                deposit.org.login,
                 deposit.fencing,
                 deposit.rotated,
                 deposit.access,
@@ -150,7 +151,7 @@ class RefreshOutcomes:
                 for each in policies.pin_in(tx, org.row_id, answer.org_id):
                     self._store.audit.record_in(tx, each.intent("refresh"), Completion(Outcome.SUCCEEDED))
             if stored and settled and org.move is not None and not org.move.proven:
-                self._store.orgs.note_move_in(tx, org.row_id, access.fencing, None)
+                self._store.orgs.note_move_in(tx, org.login, access.fencing, None)
             self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, attempts=1))
             return stored
 
@@ -221,9 +222,11 @@ class RefreshOutcomes:
 
 
 def find_mismatch(org: Org, answer: TokenAnswer) -> str | None:
-    """Why an answer is not this org's to give, if it is not."""
+    """Why an answer is not this login's to get, if it is not."""
     if org.org_id is not None and answer.org_id != org.org_id:
         return f"its login host answered for another org ({answer.org_id})"
+    if org.connection is not None and org.user is not None and answer.user_id != org.user.id:
+        return f"it answered for another Salesforce user ({answer.user_id})"
     try:
         instance_named_by(answer, org)
     except ValueError as error:

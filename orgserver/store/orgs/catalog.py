@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.standing import Standing
 from orgserver.model.names import RowId
-from orgserver.model.orgs import Org
+from orgserver.model.orgs import Connection, Org
 from orgserver.store import tables
 from orgserver.store.catalog_version import CatalogChange, read_changes
 from orgserver.store.orgs import rows
+from orgserver.store.people import connection_tables
 from orgserver.store.people.standings import read_standing, read_standings
 
+_connections = connection_tables.connections
 _AT_ONCE = 250
 """So many orgs are made of their rows before the event loop does something else."""
 _MOST = 500
@@ -34,6 +39,16 @@ class OrgSnapshot:
     standings: Mapping[str, Standing] = field(default_factory=dict)
     """What each principal may do, by its name."""
     by_row: Mapping[RowId, Org] = field(default_factory=dict)
+    connections: Mapping[tuple[RowId, str], Connection] = field(default_factory=dict)
+    """People's own logins, by org and principal; also those that have ended."""
+
+    def find_login(self, login: LoginKey) -> Org | None:
+        """An org as whoever uses this login meets it; None where one of both is gone."""
+        org = self.by_row.get(login.row_id)
+        if org is None or login.principal is None:
+            return org
+        connection = self.connections.get((login.row_id, login.principal))
+        return org.with_connection(connection) if connection is not None and connection.id == login.id else None
 
 
 async def read_catalog(connection: AsyncConnection, before: OrgSnapshot | None = None) -> OrgSnapshot:
@@ -42,9 +57,15 @@ async def read_catalog(connection: AsyncConnection, before: OrgSnapshot | None =
     if before is None or changes is None or len(changes) > _MOST:
         orgs = await _read_orgs(connection)
         every: dict[str, Org] = {org.alias: org for org in orgs}
-        return OrgSnapshot(version, every, await read_standings(connection), {org.row_id: org for org in orgs})
-    by_alias, by_row = await _follow_orgs(connection, before, _names(changes, "org"))
-    return OrgSnapshot(version, by_alias, await _follow_people(connection, before, changes), by_row)
+        by_row = {org.row_id: org for org in orgs}
+        standings = await read_standings(connection)
+        return OrgSnapshot(version, every, standings, by_row, await _read_connections(connection))
+    names = _names(changes, "org")
+    by_alias, followed = await _follow_orgs(connection, before, names)
+    standings = await _follow_people(connection, before, changes)
+    gone = frozenset(names) - followed.keys()
+    connections = await _follow_connections(connection, before, _names(changes, "connection"), gone)
+    return OrgSnapshot(version, by_alias, standings, followed, connections)
 
 
 def _names(changes: Iterable[CatalogChange], kind: str) -> list[str]:
@@ -79,6 +100,30 @@ async def _follow_orgs(
     by_alias |= {org.alias: org for org in orgs}
     by_row |= {org.row_id: org for org in orgs}
     return by_alias if is_sorted else {alias: by_alias[alias] for alias in sorted(by_alias)}, by_row
+
+
+async def _read_connections(
+    connection: AsyncConnection, of: list[str] | None = None
+) -> Mapping[tuple[RowId, str], Connection]:
+    query = select(_connections) if of is None else select(_connections).where(_connections.c.id.in_(of))
+    found = (await connection.execute(query)).all()
+    connections: dict[tuple[RowId, str], Connection] = {}
+    for first in range(0, len(found), _AT_ONCE):
+        for each in map(rows.read_connection, found[first : first + _AT_ONCE]):
+            connections[each.row_id, each.principal] = each
+        await asyncio.sleep(0)
+    return connections
+
+
+async def _follow_connections(
+    connection: AsyncConnection, before: OrgSnapshot, changed: list[str], gone: AbstractSet[str]
+) -> Mapping[tuple[RowId, str], Connection]:
+    """The connections, with those read again that have changed, and without those that are gone, or their org is."""
+    if not changed and not gone:
+        return before.connections
+    ids = frozenset(changed)
+    others = {key: each for key, each in before.connections.items() if each.id not in ids and key[0] not in gone}
+    return {**others, **(await _read_connections(connection, changed))} if changed else others
 
 
 async def _follow_people(

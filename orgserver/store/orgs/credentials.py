@@ -1,4 +1,4 @@
-"""Every org's credential and cached access token, sealed under the org's data key, and those keys."""
+"""Every login's credential and cached access token, sealed under its data key, and those keys."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.catalog_version import changed_in
+from orgserver.store.orgs.login_tables import (
+    OWN,
+    access_token_context,
+    access_token_of,
+    client_secret_context,
+    credential_of,
+    private_key_context,
+    refresh_token_context,
+    tables_of,
+)
 from orgserver.store.orgs.rewrapping import ORG, renew_data_key_in
 from orgserver.store.orgs.token_digests import TokenDigest, digest_columns, digest_token, read_unknown
 from orgserver.store.transaction import Transaction
-from orgserver.vault.keys import Context, Key
+from orgserver.vault.keys import Context, Key, Unsealable
 from orgserver.vault.ring import RingBehind, Vault
 
 
@@ -29,22 +40,26 @@ class Credentials:
         self._keys: dict[str, tuple[bytes, Key]] = {}
         """The wrapped form of each key that is at hand, and the key."""
 
-    async def credential(self, connection: AsyncConnection, row_id: RowId) -> Credential | None:
-        """Open an org's credential."""
-        row = (await connection.execute(credential_of(row_id))).first()
+    async def credential(self, connection: AsyncConnection, login: LoginKey) -> Credential | None:
+        """Open a login's credential."""
+        row = (await connection.execute(credential_of(login))).first()
         if row is None:
             return None
-        await self.unwrap(row_id, row.wrapped)
-        return self.open_credential(row_id, row)
+        await self.unwrap(login.id, row.wrapped)
+        if login.is_own:
+            await self.unwrap(login.row_id, row.app_wrapped)
+        return self.open_credential(login, row)
 
-    def open_credential(self, row_id: str, row: Row[Any]) -> Credential:
-        """Open a row of ``credential_of``."""
-        key = self._unwrap_now(row_id, row.wrapped)
+    def open_credential(self, login: LoginKey, row: Row[Any]) -> Credential:
+        """Open a row of ``credential_of``; Unsealable where it is somebody else's."""
+        if login.is_own:
+            return self._open_own(login, row)
+        key, row_id = self._unwrap_now(login.id, row.wrapped), login.row_id
         return Credential(
             client_id=row.client_id,
-            client_secret=_open(key, row.client_secret, _client_secret_context(row_id)),
-            refresh_token=_open(key, row.refresh_token, _refresh_token_context(row_id, row.fencing)),
-            private_key=_open(key, row.private_key, _private_key_context(row_id)),
+            client_secret=_open(key, row.client_secret, client_secret_context(row_id)),
+            refresh_token=_open(key, row.refresh_token, refresh_token_context(login, row.fencing)),
+            private_key=_open(key, row.private_key, private_key_context(row_id)),
             username=row.username,
             audience=row.audience,
             explicit_audience=row.explicit_audience,
@@ -52,17 +67,35 @@ class Credentials:
             given_digest=row.given,
         )
 
-    async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
-        """Open an org's cached access token."""
-        row = (await connection.execute(access_token_of(row_id))).first()
+    def _open_own(self, login: LoginKey, row: Row[Any]) -> Credential:
+        """What a person's login has of its own, with the app of its org: of that, only what this kind needs."""
+        if (row.id, row.row_id, row.principal) != (login.id, login.row_id, login.principal):
+            raise Unsealable("this login is somebody else's")
+        key, app_key = self._unwrap_now(login.id, row.wrapped), self._unwrap_now(login.row_id, row.app_wrapped)
+        is_signed, row_id = row.kind == "jwt", login.row_id
+        return Credential(
+            client_id=row.app_id if is_signed else row.client_id,
+            client_secret=None if is_signed else _open(app_key, row.client_secret, client_secret_context(row_id)),
+            refresh_token=_open(key, row.refresh_token, refresh_token_context(login, row.fencing)),
+            private_key=_open(app_key, row.private_key, private_key_context(row_id)) if is_signed else None,
+            username=row.username,
+            audience=row.app_audience if row.explicit_audience else row.audience,
+            explicit_audience=row.explicit_audience,
+            fencing=row.fencing,
+            given_digest=row.given,
+        )
+
+    async def access_token(self, connection: AsyncConnection, login: LoginKey) -> AccessToken | None:
+        """Open a login's cached access token."""
+        row = (await connection.execute(access_token_of(login))).first()
         if row is None:
             return None
-        await self.unwrap(row_id, row.wrapped)
-        return self.open_access_token(row_id, row)
+        await self.unwrap(login.id, row.wrapped)
+        return self.open_access_token(login, row)
 
-    def open_access_token(self, row_id: str, row: Row[Any]) -> AccessToken:
+    def open_access_token(self, login: LoginKey, row: Row[Any]) -> AccessToken:
         """Open a row of ``access_token_of``."""
-        token = self._unwrap_now(row_id, row.wrapped).open_text(row.token, _access_token_context(row_id, row.fencing))
+        token = self._unwrap_now(login.id, row.wrapped).open_text(row.token, access_token_context(login, row.fencing))
         return AccessToken(token, row.instance_url, row.fencing)
 
     async def digest_unknown(self, connection: AsyncConnection, limit: int) -> list[TokenDigest]:
@@ -70,7 +103,8 @@ class Credentials:
         digests: list[TokenDigest] = []
         for row in await read_unknown(connection, limit):
             key = await self.unwrap(row.row_id, row.wrapped)
-            token = key.open_text(row.refresh_token, _refresh_token_context(row.row_id, row.fencing))
+            login = LoginKey.shared(RowId(row.row_id))
+            token = key.open_text(row.refresh_token, refresh_token_context(login, row.fencing))
             digests.append(TokenDigest(row.row_id, row.fencing, digest_token(token)))
         return digests
 
@@ -79,80 +113,90 @@ class Credentials:
         # What was sent of the old credential says nothing about this one.
         for table in (tables.credentials, tables.access_tokens, tables.leases):
             tx.connection.execute(delete(table).where(table.c.row_id == row_id))
-        key = self._renew_data_key_in(tx, row_id)
+        key, login = self._renew_data_key_in(tx, row_id), LoginKey.shared(row_id)
         tx.connection.execute(
             insert(tables.credentials).values(
                 row_id=row_id,
                 client_id=credential.client_id,
-                client_secret=_seal(key, credential.client_secret, _client_secret_context(row_id)),
-                refresh_token=_seal(key, credential.refresh_token, _refresh_token_context(row_id, credential.fencing)),
-                private_key=_seal(key, credential.private_key, _private_key_context(row_id)),
+                client_secret=_seal(key, credential.client_secret, client_secret_context(row_id)),
+                private_key=_seal(key, credential.private_key, private_key_context(row_id)),
                 username=credential.username,
                 audience=credential.audience,
                 explicit_audience=credential.explicit_audience,
-                fencing=credential.fencing,
                 given=credential.given_digest,
-                **digest_columns(credential.refresh_token, credential.fencing),
+                **_token_columns(key, login, credential.refresh_token, credential.fencing),
             )
         )
         if access is not None:
-            self.store_access_token_in(tx, key, row_id, access)
+            self.store_access_token_in(tx, key, login, access)
         changed_in(tx, "org", row_id)
 
-    def store_access_token_in(self, tx: Transaction, key: Key, row_id: RowId, access: AccessToken) -> None:
-        """Write an access token over the one that is cached."""
-        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
+    def add_own_in(self, tx: Transaction, login: LoginKey, credential: Credential, access: AccessToken | None) -> None:
+        """Write what a person's new login has of its own, under a data key of its own."""
+        key = self.data_key_in(tx, login.id)
         tx.connection.execute(
-            insert(tables.access_tokens).values(
-                row_id=row_id,
-                token=key.seal_text(access.token, _access_token_context(row_id, access.fencing)),
+            insert(OWN.credentials).values(
+                id=login.id,
+                client_id=credential.client_id,
+                audience=credential.audience,
+                given=credential.given_digest,
+                **_token_columns(key, login, credential.refresh_token, credential.fencing),
+            )
+        )
+        if access is not None:
+            self.store_access_token_in(tx, key, login, access)
+
+    def store_access_token_in(self, tx: Transaction, key: Key, login: LoginKey, access: AccessToken) -> None:
+        """Write an access token over the one that is cached."""
+        self.forget_access_token_in(tx, login)
+        tx.connection.execute(
+            insert(tables_of(login).access_tokens).values(
+                token=key.seal_text(access.token, access_token_context(login, access.fencing)),
                 instance_url=access.instance_url,
                 fencing=access.fencing,
                 obtained_at=tx.now,
+                **tables_of(login).id_of(login),
             )
         )
 
     def rotate_in(
-        self, tx: Transaction, row_id: RowId, fencing: int, refresh_token: Secret | None, next_fencing: int
+        self, tx: Transaction, login: LoginKey, fencing: int, refresh_token: Secret | None, next_fencing: int
     ) -> bool:
         """Store the refresh token that follows one of this fencing number; False if another follows it already.
 
-        The access token, and what is said of the org, stay as they are.
+        The access token, and what is said of the login, stay as they are.
         """
-        key = self.data_key_in(tx, row_id)
-        written = tx.connection.execute(
-            update(tables.credentials)
-            .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == fencing)
-            .values(
-                fencing=next_fencing,
-                refresh_token=_seal(key, refresh_token, _refresh_token_context(row_id, next_fencing)),
-                **digest_columns(refresh_token, next_fencing),
-            )
-        )
-        if written.rowcount == 0:
-            return False
-        self.touch_in(tx, row_id)
+        where = tables_of(login)
+        of = where.of(where.credentials, login), where.credentials.c.fencing == fencing
+        if tx.connection.execute(select(where.credentials.c.fencing).where(*of)).first() is None:
+            return False  # also of a login that has ended: its data key is not made anew
+        key = self.data_key_in(tx, login.id)
+        columns = _token_columns(key, login, refresh_token, next_fencing)
+        tx.connection.execute(update(where.credentials).where(*of).values(columns))
+        self.touch_in(tx, login)
         return True
 
-    def touch_in(self, tx: Transaction, row_id: RowId) -> None:
-        """Note that an org's refresh token was used just now."""
-        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(refreshed_at=tx.now))
+    def touch_in(self, tx: Transaction, login: LoginKey) -> None:
+        """Note that a login's refresh token was used just now."""
+        where = tables_of(login)
+        tx.connection.execute(update(where.state).where(where.of(where.state, login)).values(refreshed_at=tx.now))
 
-    def remember_audience_in(self, tx: Transaction, row_id: RowId, audience: str) -> None:
+    def remember_audience_in(self, tx: Transaction, login: LoginKey, audience: str) -> None:
         """Note which audience an org's app takes."""
-        its_own = tables.credentials.c.row_id == row_id
-        tx.connection.execute(update(tables.credentials).where(its_own).values(audience=audience))
+        where = tables_of(login)
+        its_own = where.of(where.credentials, login)
+        tx.connection.execute(update(where.credentials).where(its_own).values(audience=audience))
 
-    def forget_access_token_in(self, tx: Transaction, row_id: RowId) -> None:
+    def forget_access_token_in(self, tx: Transaction, login: LoginKey) -> None:
         """Let go of the access token that is stored."""
-        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
+        where = tables_of(login)
+        tx.connection.execute(delete(where.access_tokens).where(where.of(where.access_tokens, login)))
 
-    def fencing_in(self, tx: Transaction, row_id: RowId) -> int:
-        """The fencing number of an org's credential; 0 if it has none."""
-        fencing = tx.connection.execute(
-            select(tables.credentials.c.fencing).where(tables.credentials.c.row_id == row_id)
-        ).scalar()
-        return int(fencing or 0)
+    def fencing_in(self, tx: Transaction, login: LoginKey) -> int | None:
+        """The fencing number of a login's credential; None if it has none."""
+        where = tables_of(login)
+        query = select(where.credentials.c.fencing).where(where.of(where.credentials, login))
+        return tx.connection.execute(query).scalar()
 
     async def data_key(self, connection: AsyncConnection, row_id: RowId) -> Key:
         """Unwrap an org's data key."""
@@ -208,24 +252,6 @@ class Credentials:
         return key
 
 
-def credential_of(row_id: str) -> Select[Any]:
-    """The row from which an org's credential is opened."""
-    return (
-        select(tables.credentials, tables.data_keys.c.wrapped)
-        .join(tables.data_keys, tables.data_keys.c.owner == tables.credentials.c.row_id)
-        .where(tables.credentials.c.row_id == row_id)
-    )
-
-
-def access_token_of(row_id: str) -> Select[Any]:
-    """The row from which an org's cached access token is opened."""
-    return (
-        select(tables.access_tokens, tables.data_keys.c.wrapped)
-        .join(tables.data_keys, tables.data_keys.c.owner == tables.access_tokens.c.row_id)
-        .where(tables.access_tokens.c.row_id == row_id)
-    )
-
-
 def _open(key: Key, sealed: bytes | None, context: Context) -> Secret | None:
     """Open a value that may not be there."""
     return key.open_text(sealed, context) if sealed is not None else None
@@ -236,21 +262,7 @@ def _seal(key: Key, secret: Secret | None, context: Context) -> bytes | None:
     return key.seal_text(secret, context) if secret is not None else None
 
 
-def _private_key_context(row_id: str) -> Context:
-    """Where a private key belongs."""
-    return Context(row_id, "credentials", "private_key")
-
-
-def _refresh_token_context(row_id: str, fencing: int) -> Context:
-    """Where a refresh token belongs: to one fencing number, so that an older one put back does not open."""
-    return Context(row_id, "credentials", "refresh_token", str(fencing))
-
-
-def _client_secret_context(row_id: str) -> Context:
-    """Where a client secret belongs."""
-    return Context(row_id, "credentials", "client_secret")
-
-
-def _access_token_context(row_id: str, fencing: int) -> Context:
-    """Where a cached access token belongs."""
-    return Context(row_id, "access_tokens", "token", str(fencing))
+def _token_columns(key: Key, login: LoginKey, refresh_token: Secret | None, fencing: int) -> dict[str, Any]:
+    """A refresh token as it stands in the row of its credential."""
+    sealed = _seal(key, refresh_token, refresh_token_context(login, fencing))
+    return {"fencing": fencing, "refresh_token": sealed, **digest_columns(refresh_token, fencing)}

@@ -1,35 +1,45 @@
-"""Which orgs nobody has used the refresh token of since an instant, and how many have one that is to be kept alive."""
+"""Which logins nobody has used the refresh token of since an instant, and how many there are to be kept alive."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.names import RowId
 from orgserver.model.orgs import REFRESH_TOKEN_KINDS, OrgState
-from orgserver.store import tables
+from orgserver.store.orgs.login_tables import OWN, SHARED
 from orgserver.store.transaction import to_datetime, to_microseconds
+
+_orgs, _connections = SHARED.state.c, OWN.state.c
 
 
 @dataclass(frozen=True, slots=True)
-class IdleOrg:
-    """An org whose refresh token is kept alive, and since when nobody has used it."""
+class IdleLogin:
+    """A login whose refresh token is kept alive, and since when nobody has used it."""
 
-    row_id: RowId
+    login: LoginKey
     since: datetime
 
 
-async def find_idle(connection: AsyncConnection, before: datetime) -> tuple[list[IdleOrg], int]:
-    """The orgs that have been idle since before an instant; and how many there are, idle or not."""
-    of = tables.orgs.c
-    lives = (of.state == OrgState.READY.value, of.auth.in_(REFRESH_TOKEN_KINDS))
-    since = func.coalesce(of.refreshed_at, of.created_at)
-    idle = select(of.row_id, since).where(*lives, since <= to_microseconds(before))
-    every = select(func.count()).select_from(tables.orgs).where(*lives)
-    rows = await connection.execute(idle)
-    return [IdleOrg(RowId(row_id), to_datetime(then)) for row_id, then in rows], (
-        await connection.execute(every)
-    ).scalar_one()
+async def find_idle(connection: AsyncConnection, before: datetime) -> tuple[list[IdleLogin], int]:
+    """The logins that have been idle since before an instant; and how many there are, idle or not."""
+    shared: Select[tuple[str, str, str | None, int]] = select(
+        _orgs.row_id, _orgs.row_id.label("id"), literal(None).label("principal"), _since(_orgs)
+    ).where(_orgs.state == OrgState.READY.value, _orgs.auth.in_(REFRESH_TOKEN_KINDS))
+    own = select(_connections.row_id, _connections.id, _connections.principal, _since(_connections)).where(
+        _connections.state == OrgState.READY.value, _connections.kind.in_(REFRESH_TOKEN_KINDS)
+    )
+    every = union_all(shared, own).subquery()
+    rows = await connection.execute(select(every).where(every.c.since <= to_microseconds(before)))
+    idle = [IdleLogin(LoginKey(RowId(of), RowId(own_id), who), to_datetime(then)) for of, own_id, who, then in rows]
+    return idle, (await connection.execute(select(func.count()).select_from(every))).scalar_one()
+
+
+def _since(of: Any) -> ColumnElement[int]:
+    """When its refresh token was used last."""
+    return func.coalesce(of.refreshed_at, of.created_at).label("since")

@@ -8,7 +8,7 @@ durable write, which also proves that the store accepts writes before a token is
 before a refresh token leaves until its answer is stored: whoever comes after a crash, or after an answer that was
 lost, knows by it that Salesforce may have rotated that token.
 
-    row: org · holder · expires_at · fencing (of the refresh token that is sent) · sent_at
+    row: login · holder · expires_at · fencing (of the refresh token that is sent) · sent_at
 
 The lease of a dead holder is over at once. On a server a holder may only seem dead: its session ended, and its request
 is under way. So a lease that says ``sent`` is over there when no answer to it can come any more: a holder sends within
@@ -20,16 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from orgserver.model.names import RowId
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.orgs import CLOSED_STATES, REFRESH_TOKEN_KINDS, AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.orgs import rows
-from orgserver.store.orgs.credentials import access_token_of, credential_of
+from orgserver.store.orgs.login_tables import OWN, SHARED, access_token_of, credential_of, find_app_change
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction, to_datetime
 
@@ -111,7 +111,7 @@ class Refreshes:
     def begin_in(
         self,
         tx: Transaction,
-        row_id: RowId,
+        login: LoginKey,
         holder: str,
         *,
         life_us: int,
@@ -124,27 +124,28 @@ class Refreshes:
         ``not_this`` is the fencing number of the access token that was refused; with None any will do.
         ``prove`` allows the try of a token whose answer was lost; ``force`` that of one in a copy of a store.
         """
-        org = rows.one_in(tx, row_id)
-        credential_row = tx.connection.execute(credential_of(row_id)).first()
+        org = rows.login_in(tx, login)
+        credential_row = tx.connection.execute(credential_of(login)).first()
         if org is None or credential_row is None:
-            return Closed(None)
-        stored = tx.connection.execute(access_token_of(row_id)).first()
+            return Closed(org if org is not None and login.is_own else None)
+        stored = tx.connection.execute(access_token_of(login)).first()
         if stored is not None and stored.fencing != not_this:
-            return Finished(self._orgs.credentials.open_access_token(row_id, stored))
-        if not force and (org.refresh_suspended or org.state in CLOSED_STATES):
-            return Closed(org)
+            return Finished(self._orgs.credentials.open_access_token(login, stored))
+        closed = _find_closed(org, credential_row, force=force)
+        if closed is not None:
+            return Closed(closed)
         self._process_lock.take(tx.connection)
         fencing, is_alive = credential_row.fencing, self._process_lock.is_alive
-        lease = take_lease_in(tx, row_id, holder, life_us, fencing, is_alive, self._answer_us)
+        lease = take_lease_in(tx, login.id, holder, life_us, fencing, is_alive, self._answer_us)
         if isinstance(lease, str):
             return Busy(lease)
         if lease.doubted_since is not None and not prove:
             return Closed(self._doubt_in(tx, org, holder, to_datetime(lease.doubted_since)))
-        return self._granted_in(tx, org, self._orgs.credentials.open_credential(row_id, credential_row), lease)
+        return self._granted_in(tx, org, self._orgs.credentials.open_credential(login, credential_row), lease)
 
     def _granted_in(self, tx: Transaction, org: Org, credential: Credential, lease: Lease) -> Granted:
         if credential.refresh_token is not None:
-            mark_sent_in(tx, org.row_id, lease.holder)
+            mark_sent_in(tx, org.login.id, lease.holder)
         doubted = to_datetime(lease.doubted_since) if lease.doubted_since is not None else None
         return Granted(org, credential, lease.taken_at, doubted)
 
@@ -152,23 +153,23 @@ class Refreshes:
         self, tx: Transaction, granted: Granted, holder: str, refresh_token: Secret | None, access: AccessToken
     ) -> bool:
         """Keep an answer and give the lease back; False if the credential is another one by now."""
-        row_id = granted.org.row_id
-        stored = self._orgs.store_refresh_in(tx, row_id, granted.credential.fencing, refresh_token, access)
+        login = granted.org.login
+        stored = self._orgs.store_refresh_in(tx, login, granted.credential.fencing, refresh_token, access)
         audience = granted.credential.audience
         if stored and audience is not None:
-            self._orgs.credentials.remember_audience_in(tx, row_id, audience)
-        release_lease_in(tx, row_id, holder)
+            self._orgs.credentials.remember_audience_in(tx, login, audience)
+        release_lease_in(tx, login.id, holder)
         return stored
 
     def keep_rotated_in(
         self, tx: Transaction, granted: Granted, holder: str, rotated: Secret, state: OrgState, cause: str
     ) -> bool:
         """Keep the refresh token of an answer whose access token may not be used, say why, and give the lease back."""
-        row_id, fencing = granted.org.row_id, granted.credential.fencing
-        stored = self._orgs.credentials.rotate_in(tx, row_id, fencing, rotated, fencing + 1)
+        login, fencing = granted.org.login, granted.credential.fencing
+        stored = self._orgs.credentials.rotate_in(tx, login, fencing, rotated, fencing + 1)
         if stored:
-            self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=None)
-        release_lease_in(tx, row_id, holder)
+            self._orgs.mark_in(tx, login, state=state, cause=cause, problem=None)
+        release_lease_in(tx, login.id, holder)
         return stored
 
     def end_in(
@@ -183,23 +184,31 @@ class Refreshes:
         doubted: bool = False,
     ) -> None:
         """Give the lease back without a token, and note what Salesforce said; ``doubted`` when it said nothing."""
-        row_id = granted.org.row_id
-        release_lease_in(tx, row_id, holder, doubted=doubted)
-        if self._orgs.credentials.fencing_in(tx, row_id) == granted.credential.fencing:
-            self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=problem)
+        login = granted.org.login
+        release_lease_in(tx, login.id, holder, doubted=doubted)
+        if self._orgs.credentials.fencing_in(tx, login) == granted.credential.fencing:
+            self._orgs.mark_in(tx, login, state=state, cause=cause, problem=problem)
 
     def _doubt_in(self, tx: Transaction, org: Org, holder: str, since: datetime) -> Org:
-        release_lease_in(tx, org.row_id, holder, doubted=True)
+        release_lease_in(tx, org.login.id, holder, doubted=True)
         if org.state is OrgState.IN_DOUBT and org.cause:
             return org  # it names what came in place of the answer
         cause = f"a refresh was sent at {moment(since)} and its answer was lost"
-        self._orgs.mark_in(tx, org.row_id, state=OrgState.IN_DOUBT, cause=cause, problem=None)
+        self._orgs.mark_in(tx, org.login, state=OrgState.IN_DOUBT, cause=cause, problem=None)
         return replace(org, state=OrgState.IN_DOUBT, cause=cause)
+
+
+def _find_closed(org: Org, credential_row: Row[Any], *, force: bool) -> Org | None:
+    """The org, with what keeps its login from being asked; None where nothing does."""
+    if not force and (org.refresh_suspended or org.state in CLOSED_STATES):
+        return org
+    useless = find_app_change(org.login, credential_row)
+    return replace(org, state=OrgState.NEEDS_LOGIN, cause=useless) if useless is not None else None
 
 
 def take_lease_in(
     tx: Transaction,
-    row_id: str,
+    login_id: str,
     holder: str,
     life_us: int,
     fencing: int = 0,
@@ -214,7 +223,7 @@ def take_lease_in(
     doubt as ever.
     """
     leases = tables.leases
-    row = tx.connection.execute(select(leases).where(leases.c.row_id == row_id)).first()
+    row = tx.connection.execute(select(leases).where(leases.c.row_id == login_id)).first()
     if (
         row is not None
         and row.holder != holder
@@ -223,57 +232,56 @@ def take_lease_in(
     ):
         return str(row.holder)
     doubted = row.sent_at if row is not None and row.fencing == fencing else None
-    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id))
+    tx.connection.execute(delete(leases).where(leases.c.row_id == login_id))
     tx.connection.execute(
         insert(leases).values(
-            row_id=row_id, holder=holder, expires_at=tx.now + life_us, fencing=fencing, sent_at=doubted
+            row_id=login_id, holder=holder, expires_at=tx.now + life_us, fencing=fencing, sent_at=doubted
         )
     )
     return Lease(holder, tx.now, doubted)
 
 
-def mark_sent_in(tx: Transaction, row_id: str, holder: str) -> None:
+def mark_sent_in(tx: Transaction, login_id: str, holder: str) -> None:
     """Write down, before it happens, that the refresh token is sent."""
     leases = tables.leases
     tx.connection.execute(
-        update(leases).where(leases.c.row_id == row_id, leases.c.holder == holder).values(sent_at=tx.now)
+        update(leases).where(leases.c.row_id == login_id, leases.c.holder == holder).values(sent_at=tx.now)
     )
 
 
-def release_lease_in(tx: Transaction, row_id: str, holder: str, *, doubted: bool = False) -> None:
+def release_lease_in(tx: Transaction, login_id: str, holder: str, *, doubted: bool = False) -> None:
     """Give the lease up; somebody else's stays. ``doubted`` leaves on record that something was sent."""
     leases = tables.leases
-    mine = (leases.c.row_id == row_id, leases.c.holder == holder)
+    mine = (leases.c.row_id == login_id, leases.c.holder == holder)
     if doubted:
         tx.connection.execute(update(leases).where(*mine).values(expires_at=tx.now))
     else:
         tx.connection.execute(delete(leases).where(*mine))
 
 
-def settle_leases_in(tx: Transaction, row_id: str, fencing: int) -> None:
+def settle_leases_in(tx: Transaction, login_id: str, fencing: int) -> None:
     """End every lease on this or an older refresh token: its answer has been stored after all."""
     leases = tables.leases
-    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id, leases.c.fencing <= fencing))
+    tx.connection.execute(delete(leases).where(leases.c.row_id == login_id, leases.c.fencing <= fencing))
 
 
 def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | None:
-    """In a store that is a copy, hold every refresh token back; the number of orgs, None where it is no copy.
+    """In a store that is a copy, hold every refresh token back; the number of logins, None where it is no copy.
 
     The original may have gone on and rotated them: sending one from here would then revoke it for both.
     """
     copied = tx.connection.execute(select(tables.store.c.copied_at)).scalar()
     if copied is None:
         return None
-    orgs = tables.orgs
-    suspended = tx.connection.execute(
-        update(orgs)
-        .where(orgs.c.auth.in_(REFRESH_TOKEN_KINDS), orgs.c.state != OrgState.NEEDS_LOGIN.value)
-        .values(held=True, state=OrgState.IN_DOUBT.value, cause=cause(to_datetime(copied)))
-    )
+    values = {"held": True, "state": OrgState.IN_DOUBT.value, "cause": cause(to_datetime(copied))}
+    suspended = 0
+    for table, kind in ((SHARED.state, SHARED.state.c.auth), (OWN.state, OWN.state.c.kind)):
+        has_token = kind.in_(REFRESH_TOKEN_KINDS), table.c.state != OrgState.NEEDS_LOGIN.value
+        suspended += tx.connection.execute(update(table).where(*has_token).values(values)).rowcount
     tx.connection.execute(
         update(tables.store).values(copied_at=None, catalog_version=tables.store.c.catalog_version + 1)
     )
-    return suspended.rowcount
+    return suspended
 
 
 def moment(time: datetime) -> str:

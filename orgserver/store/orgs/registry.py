@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem, StateChange
 from orgserver.model.secret import Secret
@@ -20,6 +21,7 @@ from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.catalog import OrgSnapshot, read_catalog
 from orgserver.store.orgs.credentials import Credentials
+from orgserver.store.orgs.login_tables import OWN, tables_of
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.transaction import Transaction, to_datetime
 from orgserver.vault.keys import Context
@@ -122,9 +124,10 @@ class Orgs:
         """Read only the version."""
         return int((await connection.execute(select(tables.store.c.catalog_version))).scalar_one())
 
-    async def refreshed_at(self, connection: AsyncConnection, row_id: RowId) -> datetime | None:
-        """When an org's refresh token was last used."""
-        last = select(tables.orgs.c.refreshed_at).where(tables.orgs.c.row_id == row_id)
+    async def refreshed_at(self, connection: AsyncConnection, login: LoginKey) -> datetime | None:
+        """When a login's refresh token was last used."""
+        where = tables_of(login)
+        last = select(where.state.c.refreshed_at).where(where.of(where.state, login))
         time = (await connection.execute(last)).scalar()
         return to_datetime(time) if time is not None else None
 
@@ -144,48 +147,48 @@ class Orgs:
         return policies.join_in(tx, org)[1] if org.org_id is not None else []
 
     def store_refresh_in(
-        self, tx: Transaction, row_id: RowId, fencing: int, refresh_token: Secret | None, access: AccessToken
+        self, tx: Transaction, login: LoginKey, fencing: int, refresh_token: Secret | None, access: AccessToken
     ) -> bool:
         """Store what a refresh gave, if nobody has stored another since: False then, and nothing is written."""
-        if not self.credentials.rotate_in(tx, row_id, fencing, refresh_token, access.fencing):
+        if not self.credentials.rotate_in(tx, login, fencing, refresh_token, access.fencing):
             return False
-        self.credentials.store_access_token_in(tx, self.credentials.data_key_in(tx, row_id), row_id, access)
-        orgs = tables.orgs
-        news = or_(
-            orgs.c.state != OrgState.READY.value,
-            orgs.c.problem.is_not(None),
-            orgs.c.held.is_(True),
-            orgs.c.instance_url != access.instance_url,
-        )
-        before = rows.one_in(tx, row_id) if self.on_state_change is not None else None
-        written = tx.connection.execute(
-            update(orgs)
-            .where(orgs.c.row_id == row_id, news)
-            .values(state=OrgState.READY.value, cause=None, problem=None, held=False, instance_url=access.instance_url)
-        )
-        if written.rowcount:
-            changed_in(tx, "org", row_id)
-            if before is not None:
-                self._tell_in(tx, before, replace(before, state=OrgState.READY, cause=None, problem=None))
+        self.credentials.store_access_token_in(tx, self.credentials.data_key_in(tx, login.id), login, access)
+        before = rows.one_in(tx, login.row_id) if self.on_state_change is not None and not login.is_own else None
+        if self._note_success_in(tx, login, access) and before is not None:
+            self._tell_in(tx, before, replace(before, state=OrgState.READY, cause=None, problem=None))
         return True
 
-    def move_in(self, tx: Transaction, row_id: RowId, access: AccessToken, move: Move) -> bool:
+    def _note_success_in(self, tx: Transaction, login: LoginKey, access: AccessToken) -> bool:
+        """Note that a login works; whether that is news."""
+        where = tables_of(login)
+        of, values = where.state.c, {"state": OrgState.READY.value, "cause": None, "problem": None, "held": False}
+        news = [of.state != OrgState.READY.value, of.problem.is_not(None), of.held.is_(True)]
+        if not login.is_own:  # where an org lives, its own login says; of a person's, only a proven move
+            values["instance_url"] = access.instance_url
+            news.append(of.instance_url != access.instance_url)
+        query = update(where.state).where(where.of(where.state, login), or_(*news)).values(values)
+        is_news = tx.connection.execute(query).rowcount > 0
+        if is_news:
+            changed_in(tx, "connection" if login.is_own else "org", login.id)
+        return is_news
+
+    def move_in(self, tx: Transaction, login: LoginKey, access: AccessToken, move: Move) -> bool:
         """Pin an org, and the access token that is stored, to another instance; False if that token is another."""
-        if not self.note_move_in(tx, row_id, access.fencing, move):
+        if not self.note_move_in(tx, login, access.fencing, move):
             return False
-        for table in (tables.access_tokens, tables.orgs):
-            tx.connection.execute(
-                update(table).where(table.c.row_id == row_id).values(instance_url=access.instance_url)
-            )
+        tokens = tables_of(login).access_tokens
+        there = {"instance_url": access.instance_url}
+        tx.connection.execute(update(tokens).where(tables_of(login).of(tokens, login)).values(there))
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == login.row_id).values(there))
         return True
 
-    def note_move_in(self, tx: Transaction, row_id: RowId, fencing: int, move: Move | None) -> bool:
-        """Note what is known of an org's move; False if its token is another one by now."""
-        if self.credentials.fencing_in(tx, row_id) != fencing:
+    def note_move_in(self, tx: Transaction, login: LoginKey, fencing: int, move: Move | None) -> bool:
+        """Note what is known of an org's move; False if the token that told of it is another one by now."""
+        if self.credentials.fencing_in(tx, login) != fencing:
             return False
         values = {"move": rows.move_column(move)}
-        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(values))
-        changed_in(tx, "org", row_id)
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == login.row_id).values(values))
+        changed_in(tx, "org", login.row_id)
         return True
 
     def change_in(self, tx: Transaction, row_id: RowId, change: Callable[[Org], Org]) -> Org | None:
@@ -210,28 +213,37 @@ class Orgs:
             tx.after_commit.append(lambda: listener(change))
 
     def mark_in(
-        self, tx: Transaction, row_id: RowId, *, state: OrgState | None, cause: str | None, problem: Problem | None
+        self, tx: Transaction, login: LoginKey, *, state: OrgState | None, cause: str | None, problem: Problem | None
     ) -> None:
-        """Note what the last token answer said about an org."""
+        """Note what the last token answer said about a login."""
+        if login.is_own:
+            of, said = OWN.state, {"state": state.value, "cause": cause} if state is not None else {}
+            values = {"problem": rows.problem_column(problem), **said}
+            tx.connection.execute(update(of).where(of.c.id == login.id).values(values))
+            changed_in(tx, "connection", login.id)
+            return
 
         def mark(org: Org) -> Org:
             return replace(org, state=state or org.state, cause=cause if state else org.cause, problem=problem)
 
-        self.change_in(tx, row_id, mark)
+        self.change_in(tx, login.row_id, mark)
 
     def remove_in(self, tx: Transaction, row_id: RowId) -> None:
-        """Remove an org; its data key goes first, and with it everything that was sealed. Its id keeps its policy."""
-        tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner == row_id))
+        """Remove an org; its data keys go first, and with them everything that was sealed. Its id keeps its policy."""
+        own = select(OWN.state.c.id).where(OWN.state.c.row_id == row_id)
+        ids = [row_id, *tx.connection.execute(own).scalars()]
+        tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner.in_(ids)))
+        tx.connection.execute(delete(tables.leases).where(tables.leases.c.row_id.in_(ids)))
         for table in (
             tables.access_tokens,
             tables.credentials,
             call_tables.idempotency,
             call_tables.approvals,
-            tables.leases,
             tables.describes,
             tables.orgs,
         ):
             tx.connection.execute(delete(table).where(table.c.row_id == row_id))
-        self.credentials.forget_data_key(row_id)
+        for each in ids:
+            self.credentials.forget_data_key(each)
         changed_in(tx, "org", row_id)
         changed_in(tx, "people")  # grants on it went with it

@@ -1,7 +1,8 @@
 """Token answers that could not be stored: sealed beside the database until the next start takes them in.
 
 One file for each answer, ``<database>.rescue-<id>``, mode 0600, written whole under another name first. It holds JSON:
-``{"v": 1, "org": row id, "fencing": of the refresh token that was spent, "sealed": base64}``. Sealed is a JSON object:
+``{"v": 1, "org": row id, "fencing": of the refresh token that was spent, "sealed": base64}``, and for a person's login
+its ``{"login": {"id", "principal"}}``. Sealed is a JSON object:
 ``refresh_token``, and either ``access_token`` and ``instance_url``, or, where the access token may not be used, the
 ``state`` that the org takes and its ``cause``. A rescued answer goes in only while the store has nothing newer, so
 taking it in twice does no harm. The answer to an enrolment goes into its draft, with which the same command goes on.
@@ -15,15 +16,14 @@ import logging
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
-
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, OrgState
 from orgserver.model.secret import Secret
 from orgserver.private_files import write_whole
-from orgserver.store import tables
 from orgserver.store.orgs import refreshes
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction
@@ -38,7 +38,7 @@ class Rescued:
     """One answer that waits."""
 
     path: Path
-    row_id: RowId
+    login: LoginKey
     fencing: int
     sealed: bytes
 
@@ -52,7 +52,7 @@ class RescueFiles:
 
     def keep(
         self,
-        row_id: RowId,
+        login: LoginKey,
         fencing: int,
         refresh_token: Secret,
         access: AccessToken | None,
@@ -66,10 +66,11 @@ class RescueFiles:
             facts |= {"access_token": access.token.reveal(), "instance_url": access.instance_url}
         if state is not None:
             facts |= {"state": state.value, "cause": cause}
-        sealed = self._orgs.credentials.cached_data_key(row_id).seal(
-            json.dumps(facts).encode(), _context(row_id, fencing)
+        sealed = self._orgs.credentials.cached_data_key(login.id).seal(
+            json.dumps(facts).encode(), _context(login, fencing)
         )
-        note = {"v": 1, "org": row_id, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
+        whose = {"login": {"id": login.id, "principal": login.principal}} if login.is_own else {}
+        note = {"v": 1, "org": login.row_id, **whose, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
         name = f"{self._database.name}.rescue-{secrets.token_hex(8)}"
         path = self._database.with_name(name)
         write_whole(path, json.dumps(note).encode("ascii"))
@@ -89,30 +90,29 @@ class RescueFiles:
 
     def take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
         """Store a rescued answer: True; False if the store has gone on without it; None if it does not open."""
-        fencing = tx.connection.execute(
-            select(tables.credentials.c.fencing).where(tables.credentials.c.row_id == rescued.row_id)
-        ).scalar()
+        login = rescued.login
+        fencing = self._orgs.credentials.fencing_in(tx, login)
         if fencing is None:
-            return self._into_draft(tx, rescued)
+            return False if login.is_own else self._into_draft(tx, rescued)
         if fencing > rescued.fencing:
             return False
         facts = self._opened(tx, rescued)
         if facts is None:
             return None
-        row_id, refresh_token = rescued.row_id, Secret(facts["refresh_token"])
+        refresh_token = Secret(facts["refresh_token"])
         if "access_token" in facts:
             access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
-            stored = self._orgs.store_refresh_in(tx, row_id, fencing, refresh_token, access)
+            stored = self._orgs.store_refresh_in(tx, login, fencing, refresh_token, access)
         else:
-            stored = self._orgs.credentials.rotate_in(tx, row_id, fencing, refresh_token, rescued.fencing + 1)
+            stored = self._orgs.credentials.rotate_in(tx, login, fencing, refresh_token, rescued.fencing + 1)
             state = OrgState(facts["state"])
-            self._orgs.mark_in(tx, row_id, state=state, cause=facts["cause"], problem=None)
-        refreshes.settle_leases_in(tx, row_id, rescued.fencing)
+            self._orgs.mark_in(tx, login, state=state, cause=facts["cause"], problem=None)
+        refreshes.settle_leases_in(tx, login.id, rescued.fencing)
         return stored
 
     def _into_draft(self, tx: Transaction, rescued: Rescued) -> bool | None:
         """An enrolment goes on from the answer that it was not able to store."""
-        draft = self._orgs.enrolments.read_in(tx, rescued.row_id)
+        draft = self._orgs.enrolments.read_in(tx, rescued.login.row_id)
         if draft is None or draft.facts["phase"] == "proven":
             return False
         facts = self._opened(tx, rescued)
@@ -125,8 +125,8 @@ class RescueFiles:
 
     def _opened(self, tx: Transaction, rescued: Rescued) -> dict[str, str] | None:
         try:
-            key = self._orgs.credentials.data_key_in(tx, rescued.row_id)
-            plain = key.open(rescued.sealed, _context(rescued.row_id, rescued.fencing))
+            key = self._orgs.credentials.data_key_in(tx, rescued.login.id)
+            plain = key.open(rescued.sealed, _context(rescued.login, rescued.fencing))
         except KeyProblem as error:
             logger.warning("a rescued token answer does not open and is left alone: %s", error)
             return None
@@ -139,8 +139,15 @@ def _read(path: Path) -> Rescued:
         raise ValueError("no file that we wrote")
     note = json.loads(path.read_text("ascii"))
     sealed = base64.b64decode(note["sealed"], validate=True)
-    return Rescued(path, RowId(str(note["org"])), int(note["fencing"]), sealed)
+    return Rescued(path, _read_login(note), int(note["fencing"]), sealed)
 
 
-def _context(row_id: str, fencing: int) -> Context:
-    return Context(row_id, "rescue", "tokens", str(fencing))
+def _read_login(note: dict[str, Any]) -> LoginKey:
+    """Whose answer it is; one that names no login is of that which all share."""
+    row_id, own = RowId(str(note["org"])), note.get("login")
+    return LoginKey(row_id, RowId(str(own["id"])), str(own["principal"])) if own else LoginKey.shared(row_id)
+
+
+def _context(login: LoginKey, fencing: int) -> Context:
+    holder = f":{login.row_id}:{login.principal}" if login.is_own else ""
+    return Context(login.id, "rescue", "tokens", f"{fencing}{holder}")

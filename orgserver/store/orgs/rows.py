@@ -11,13 +11,15 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from orgserver.model.access.logins import UsernameFrom
+from orgserver.model.access.logins import LoginKey, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.names import Alias, OrgId, RowId
-from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Problem
+from orgserver.model.orgs import Connection, Move, Org, OrgState, OrgUser, Problem
 from orgserver.store import tables
+from orgserver.store.people import connection_tables
 from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
 
+_connections = connection_tables.connections
 _of = tables.policies.c
 EVERY = select(tables.orgs, _of.policy.label("bound"), _of.identity, _of.username_from).select_from(
     tables.orgs.outerjoin(tables.policies, tables.policies.c.org_id == tables.orgs.c.org_id)
@@ -35,9 +37,49 @@ def one_in(tx: Transaction, row_id: str) -> Org | None:
     return read_org(row) if row is not None else None
 
 
+def login_in(tx: Transaction, login: LoginKey) -> Org | None:
+    """An org as whoever uses this login meets it; None if the org or the login is gone, or is somebody else's."""
+    org = one_in(tx, login.row_id)
+    if org is None or not login.is_own:
+        return org
+    of = _connections.c
+    its_own = select(_connections).where(of.id == login.id, of.row_id == login.row_id, of.principal == login.principal)
+    row = tx.connection.execute(its_own).first()
+    return org.with_connection(read_connection(row)) if row is not None else None
+
+
+def read_connection(row: Row[Any]) -> Connection:
+    """A connection from its row."""
+    user_id = row.user_id
+    return Connection(
+        id=RowId(row.id),
+        row_id=RowId(row.row_id),
+        principal=row.principal,
+        kind=row.kind,
+        user=OrgUser(user_id, row.username, row.user_time_zone or "") if user_id is not None else None,
+        username=row.username,
+        state=OrgState(row.state),
+        cause=row.cause,
+        problem=_problem(row.problem),
+        created_at=to_datetime(row.created_at),
+        refreshed_at=_maybe(row.refreshed_at),
+        confirmed_at=_maybe(row.confirmed_at),
+        refresh_suspended=row.held,
+    )
+
+
+def problem_column(problem: Problem | None) -> str | None:
+    """How a problem stands in its column."""
+    return json.dumps(asdict(problem) | {"since": to_microseconds(problem.since)}) if problem else None
+
+
+def _problem(text: str | None) -> Problem | None:
+    facts = json.loads(text) if text else None
+    return Problem(facts["code"], to_datetime(facts["since"]), facts["hint"]) if facts else None
+
+
 def columns(org: Org) -> dict[str, Any]:
     """The columns of an org's row, but for when it was made."""
-    problem = org.problem
     return {
         "row_id": org.row_id,
         "alias": org.alias,
@@ -54,7 +96,7 @@ def columns(org: Org) -> dict[str, Any]:
         "user_time_zone": org.user.time_zone if org.user else None,
         "state": org.state.value,
         "cause": org.cause,
-        "problem": json.dumps(asdict(problem) | {"since": to_microseconds(problem.since)}) if problem else None,
+        "problem": problem_column(org.problem),
         "policy": json.dumps(org.policy.facts()) if org.org_id is None else ELSEWHERE,
         "tags": json.dumps(org.tags),
         "source": org.source,
@@ -78,7 +120,6 @@ def _move(text: str | None) -> Move | None:
 
 def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
     """An org from a row of ``EVERY``; ``parse`` reads its JSON, and may know texts that it has read before."""
-    problem = json.loads(row.problem) if row.problem else None
     return Org(
         row_id=RowId(row.row_id),
         alias=Alias(row.alias),
@@ -93,7 +134,7 @@ def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
         user=OrgUser(row.user_id, row.username, row.user_time_zone) if row.user_id else None,
         state=OrgState(row.state),
         cause=row.cause,
-        problem=Problem(problem["code"], to_datetime(problem["since"]), problem["hint"]) if problem else None,
+        problem=_problem(row.problem),
         policy=_policy(row),
         tags=tuple(parse(row.tags)),
         source=row.source,

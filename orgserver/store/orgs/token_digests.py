@@ -9,18 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, or_, select, update
+from sqlalchemy import Row, bindparam, literal, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.digests import digest_text
 from orgserver.model.names import Alias, RowId
 from orgserver.model.secret import Secret
 from orgserver.store import tables
+from orgserver.store.orgs.login_tables import OWN
 from orgserver.store.transaction import Transaction
 
 _of = tables.credentials.c
-_KNOWN = select(tables.orgs.c.alias, _of.token_digest, _of.given).join(
+_own, _connections = OWN.credentials.c, OWN.state.c
+_KNOWN = select(tables.orgs.c.alias, _of.token_digest, _of.given, literal(None).label("principal")).join(
     tables.credentials, _of.row_id == tables.orgs.c.row_id
+)
+_KNOWN_OWN = (
+    select(tables.orgs.c.alias, _own.token_digest, _own.given, _connections.principal)
+    .join(OWN.state, _connections.row_id == tables.orgs.c.row_id)
+    .join(OWN.credentials, _own.id == _connections.id)
 )
 _KEEP = (
     update(tables.credentials)
@@ -30,12 +37,14 @@ _KEEP = (
 
 
 class KnownToken(NamedTuple):
-    """The refresh token of an org, as far as it is known without being opened."""
+    """The refresh token of a login, as far as it is known without being opened."""
 
     alias: Alias
     digest: str | None
     given: str
     """The digest of the token that the org was registered with; empty where nobody had one before."""
+    principal: str | None
+    """Whose own login it is; None: the one that all share."""
 
 
 class TokenDigest(NamedTuple):
@@ -57,14 +66,18 @@ def digest_columns(token: Secret | None, fencing: int) -> dict[str, Any]:
 
 
 async def find_tokens(connection: AsyncConnection, digest: str, given: str) -> list[KnownToken]:
-    """The orgs that use a refresh token, or were registered with the one that was given."""
-    same = [_of.token_digest == digest, *([_of.given == given] if given else [])]
-    return [KnownToken._make(row) for row in await connection.execute(_KNOWN.where(or_(*same)))]
+    """The logins that use a refresh token, or were registered with the one that was given."""
+    known: list[KnownToken] = []
+    for query, of in ((_KNOWN, _of), (_KNOWN_OWN, _own)):  # each finds its own by an index
+        same = [of.token_digest == digest, *([of.given == given] if given else [])]
+        known += [KnownToken._make(row) for row in await connection.execute(query.where(or_(*same)))]
+    return known
 
 
 async def read_tokens(connection: AsyncConnection) -> list[KnownToken]:
-    """Every org that has a refresh token."""
-    return [KnownToken._make(row) for row in await connection.execute(_KNOWN.where(_of.refresh_token.is_not(None)))]
+    """Every login that has a refresh token."""
+    shared, own = _KNOWN.where(_of.refresh_token.is_not(None)), _KNOWN_OWN.where(_own.refresh_token.is_not(None))
+    return [KnownToken._make(row) for row in await connection.execute(union_all(shared, own))]
 
 
 async def read_unknown(connection: AsyncConnection, limit: int) -> Sequence[Row[Any]]:

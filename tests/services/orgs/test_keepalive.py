@@ -7,13 +7,14 @@ import pytest
 from sqlalchemy import update
 
 from orgserver.app import App
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import NotSent
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.keepalive import LIFE, KeepAlive, choose_due, dies_at
 from orgserver.store import tables
-from orgserver.store.orgs.idleness import IdleOrg
+from orgserver.store.orgs.idleness import IdleLogin
 from orgserver.store.transaction import Transaction, to_microseconds
 
 
@@ -101,13 +102,17 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 def simulate(count: int, idle_days: float) -> list[int]:
     """Sweep for a day and two hours as a server does; how many were refreshed in each quarter of an hour."""
     since = NOW - timedelta(days=idle_days)
-    idle, now, quarters = [IdleOrg(RowId(f"row-{number}"), since) for number in range(count)], NOW, list[int]()
+    idle, now, quarters = (
+        [IdleLogin(LoginKey.shared(RowId(f"row-{number}")), since) for number in range(count)],
+        NOW,
+        list[int](),
+    )
     while now < NOW + timedelta(hours=26):
         chosen, _ = choose_due(idle, count, 7, now)
         assert all(now < each.since + LIFE for each in chosen)
         quarters.append(len(chosen))
-        gone = {each.row_id for each in chosen}
-        idle = [each for each in idle if each.row_id not in gone]
+        gone = {each.login for each in chosen}
+        idle = [each for each in idle if each.login not in gone]
         now += QUARTER
     return quarters
 
@@ -129,7 +134,7 @@ def test_after_a_long_sleep_all_are_caught_up_with_without_a_burst_and_none_dies
 
 
 def test_a_few_orgs_do_not_wait_for_each_other() -> None:
-    idle = [IdleOrg(RowId(f"row-{number}"), NOW - timedelta(days=9)) for number in range(3)]
+    idle = [IdleLogin(LoginKey.shared(RowId(f"row-{number}")), NOW - timedelta(days=9)) for number in range(3)]
     assert choose_due(idle, 3, 7, NOW) == (idle, [])
 
 

@@ -40,7 +40,7 @@ async def org(app: App) -> Org:
 
 async def stored(app: App) -> AccessToken | None:
     async with app.store.database.reading() as connection:
-        return await app.store.orgs.credentials.access_token(connection, (await org(app)).row_id)
+        return await app.store.orgs.credentials.access_token(connection, (await org(app)).login)
 
 
 async def read(app: App, caller: Caller) -> int:

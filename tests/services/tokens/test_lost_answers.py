@@ -297,7 +297,7 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
         found = await org(later)
         _, credential = await later.registry.credential("acme")
         async with later.store.database.reading() as connection:
-            access = await later.store.orgs.credentials.access_token(connection, found.row_id)
+            access = await later.store.orgs.credentials.access_token(connection, found.login)
 
     assert (found.state, rescues(tmp_path)) == (state, [])
     assert credential is not None and credential.refresh_token is not None
@@ -403,8 +403,8 @@ async def test_of_an_answer_for_another_org_or_host_only_the_refresh_token_is_st
     assert asked(acme) == 1
     assert (await org(app)).state is OrgState.QUARANTINED
     async with app.store.database.reading() as connection:
-        credential = await app.store.orgs.credentials.credential(connection, (await org(app)).row_id)
-        access = await app.store.orgs.credentials.access_token(connection, (await org(app)).row_id)
+        credential = await app.store.orgs.credentials.credential(connection, (await org(app)).login)
+        access = await app.store.orgs.credentials.access_token(connection, (await org(app)).login)
     assert credential is not None and credential.refresh_token is not None and credential.fencing == 2
     assert credential.refresh_token.reveal() == acme.refresh_token
     assert access is not None and access.fencing == 1

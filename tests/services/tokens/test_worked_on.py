@@ -242,7 +242,7 @@ async def test_the_rotated_token_of_an_answer_that_is_wrong_otherwise_is_kept_an
 
     found, after = await org(app), await credential(app)
     async with app.store.database.reading() as connection:
-        access = await app.store.orgs.credentials.access_token(connection, found.row_id)
+        access = await app.store.orgs.credentials.access_token(connection, found.login)
     assert found.state is state
     assert after.refresh_token is not None and after.refresh_token.reveal() == acme.refresh_token
     assert after.fencing == before.fencing + 1

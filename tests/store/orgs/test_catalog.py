@@ -164,7 +164,7 @@ async def test_a_token_of_an_earlier_version_is_known_once_it_has_been_opened(st
 
     def rotate(tx: Transaction) -> None:
         access = AccessToken(Secret("a"), orgs[3].instance_url, 4)
-        assert store.orgs.store_refresh_in(tx, orgs[3].row_id, 3, Secret("rotated"), access)
+        assert store.orgs.store_refresh_in(tx, orgs[3].login, 3, Secret("rotated"), access)
 
     await store.database.write(forget)
     assert [each.alias for each in await KnownTokens(store).find(digest, "")] == [orgs[2].alias]
