@@ -41,6 +41,8 @@ from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Signer
 
 if TYPE_CHECKING:
+    from orgserver.store.orgs.connect_links import ConnectLinks
+    from orgserver.store.orgs.revocations import Revocations
     from orgserver.store.signin.requests import Requests
     from orgserver.store.signin.sealing import SealingKey
     from orgserver.store.signin.sessions import Sessions
@@ -89,6 +91,20 @@ class Store:
         from orgserver.store.signin.sessions import Sessions  # noqa: PLC0415  # as above
 
         return Sessions(self._sealing_key(), self.database.clock)
+
+    @property
+    def connect_links(self) -> ConnectLinks:
+        """Logins of people to orgs that are being given."""
+        from orgserver.store.orgs.connect_links import ConnectLinks  # noqa: PLC0415  # as above
+
+        return ConnectLinks(self._sealing_key())
+
+    @property
+    def revocations(self) -> Revocations:
+        """Refresh tokens that are over, and that Salesforce has not been told of."""
+        from orgserver.store.orgs.revocations import Revocations  # noqa: PLC0415  # as above
+
+        return Revocations(self._sealing_key())
 
     def _sealing_key(self) -> SealingKey:
         from orgserver.store.signin.sealing import SealingKey  # noqa: PLC0415  # as above

@@ -166,9 +166,10 @@ class EnrolmentProgress:
     async def refuse_shared(self, enrolment: PendingEnrolment) -> None:
         """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
         token, given = digest_token(Secret(enrolment.facts["refresh_token"])), enrolment.facts["given"]
-        for other, theirs, _ in await self._known_tokens.find(token, given):
-            if theirs == token:
-                if other != enrolment.alias:
+        for known in await self._known_tokens.find(token, given):
+            other = known.alias
+            if known.digest == token:
+                if other != enrolment.alias or known.principal is not None:
                     await self.drop_copy(enrolment)
                     raise EnrolmentError(
                         f"this refresh token is already in use for {other}; two aliases must not share one",

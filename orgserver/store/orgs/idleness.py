@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, Text, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.logins import LoginKey
@@ -29,7 +29,7 @@ class IdleLogin:
 async def find_idle(connection: AsyncConnection, before: datetime) -> tuple[list[IdleLogin], int]:
     """The logins that have been idle since before an instant; and how many there are, idle or not."""
     shared: Select[tuple[str, str, str | None, int]] = select(
-        _orgs.row_id, _orgs.row_id.label("id"), literal(None).label("principal"), _since(_orgs)
+        _orgs.row_id, _orgs.row_id.label("id"), cast(null(), Text).label("principal"), _since(_orgs)
     ).where(_orgs.state == OrgState.READY.value, _orgs.auth.in_(REFRESH_TOKEN_KINDS))
     own = select(_connections.row_id, _connections.id, _connections.principal, _since(_connections)).where(
         _connections.state == OrgState.READY.value, _connections.kind.in_(REFRESH_TOKEN_KINDS)

@@ -20,6 +20,7 @@ from orgserver.store.calls import tables as call_tables
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.catalog import OrgSnapshot, read_catalog
+from orgserver.store.orgs.connections import Connections
 from orgserver.store.orgs.credentials import Credentials
 from orgserver.store.orgs.login_tables import OWN, tables_of
 from orgserver.store.orgs.policies import PolicyChange
@@ -100,6 +101,7 @@ class Orgs:
     def __init__(self, vault: Vault) -> None:
         self.credentials = Credentials(vault)
         self.enrolments = PendingEnrolments(self.credentials)
+        self.connections = Connections(self.credentials)
         self.on_state_change: Callable[[StateChange], None] | None = None
         """Told of each change of an org's state that this process has made durable, in the writer's thread."""
 

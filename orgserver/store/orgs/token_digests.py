@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, literal, or_, select, union_all, update
+from sqlalchemy import Row, Text, bindparam, cast, null, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.digests import digest_text
@@ -21,7 +21,7 @@ from orgserver.store.transaction import Transaction
 
 _of = tables.credentials.c
 _own, _connections = OWN.credentials.c, OWN.state.c
-_KNOWN = select(tables.orgs.c.alias, _of.token_digest, _of.given, literal(None).label("principal")).join(
+_KNOWN = select(tables.orgs.c.alias, _of.token_digest, _of.given, cast(null(), Text).label("principal")).join(
     tables.credentials, _of.row_id == tables.orgs.c.row_id
 )
 _KNOWN_OWN = (

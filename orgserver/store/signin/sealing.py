@@ -1,5 +1,7 @@
 """The data key of sign-ins, under which the provider's tokens and what is secret of a sign-in under way lie.
 
+So does what is secret of a login to an org that somebody is giving, or that is over and still to be revoked.
+
 It is kept beside those of orgs, so it is moved and made anew as they are. It is read again with each use: one that was
 made anew counts at once, in every process.
 """
@@ -17,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.errors import StoreError
 from orgserver.store import tables as store_tables
+from orgserver.store.people import connection_tables
 from orgserver.store.signin import tables
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
@@ -30,11 +33,14 @@ _BOUND = (
 )
 """Columns of a sign-in under way that say where a code goes, for whom and what for: they are part of its seal."""
 _keys, _requests, _sessions = store_tables.data_keys, tables.requests, tables.sessions
+_links, _revocations = connection_tables.connect_links, connection_tables.revocations
+_SEALED = ((_requests, "sealed"), (_sessions, "provider_token"), (_links, "sealed"), (_revocations, "sealed"))
+"""The tables in which it lies, and the columns."""
 _KEEP = {
     table.name: PreparedStatement(
         update(table).where(table.c.id == bindparam("of")).values({column: bindparam("to_sealed")})
     )
-    for table, column in ((_requests, "sealed"), (_sessions, "provider_token"))
+    for table, column in _SEALED
 }
 
 
@@ -89,9 +95,25 @@ def make_session_context(store_id: str, session_id: str, fencing: int) -> Contex
     return Context(store_id, _sessions.name, "provider_token", f"{session_id}:{fencing}")
 
 
+def make_link_context(store_id: str, link_id: str, stage: str, row_id: str, principal: str) -> Context:
+    """Where what is secret of a login that is being given belongs: to its step, its org and its principal."""
+    return Context(store_id, _links.name, "sealed", f"{link_id}:{stage}:{row_id}:{principal}")
+
+
+def make_revocation_context(store_id: str, revocation_id: str) -> Context:
+    """Where a token belongs that is to be revoked."""
+    return Context(store_id, _revocations.name, "sealed", revocation_id)
+
+
 def reseal_in(tx: Transaction, store_id: str, old: Key, new: Key) -> None:
     """Seal all of it under a new key; what does not open stays as it is, for it never will."""
-    for table, rows in ((_requests, _open_requests(tx, store_id)), (_sessions, _open_sessions(tx, store_id))):
+    sealed_rows = (
+        (_requests, _open_requests(tx, store_id)),
+        (_sessions, _open_sessions(tx, store_id)),
+        (_links, _open_links(tx, store_id)),
+        (_revocations, _open_revocations(tx, store_id)),
+    )
+    for table, rows in sealed_rows:
         moved = []
         for row_id, sealed, where in rows:
             with suppress(Unsealable):
@@ -102,9 +124,7 @@ def reseal_in(tx: Transaction, store_id: str, old: Key, new: Key) -> None:
 
 async def count_strays(connection: AsyncConnection, key_id: bytes | None) -> int:
     """How many values are sealed under another key than this: nothing opens them."""
-    return await _count(connection, _requests, "sealed", key_id) + await _count(
-        connection, _sessions, "provider_token", key_id
-    )
+    return sum([await _count(connection, table, column, key_id) for table, column in _SEALED])
 
 
 async def _count(connection: AsyncConnection, table: Table, column: str, key_id: bytes | None) -> int:
@@ -122,6 +142,18 @@ def _open_sessions(tx: Transaction, store_id: str) -> Iterator[tuple[str, bytes,
     query = select(_sessions.c.id, _sessions.c.fencing, _sessions.c.provider_token)
     for row in tx.connection.execute(query.where(_sessions.c.provider_token.is_not(None))).all():
         yield row.id, row.provider_token, make_session_context(store_id, row.id, row.fencing)
+
+
+def _open_links(tx: Transaction, store_id: str) -> Iterator[tuple[str, bytes, Context]]:
+    of = _links.c
+    query = select(of.id, of.stage, of.row_id, of.principal, of.sealed).where(of.sealed.is_not(None))
+    for row in tx.connection.execute(query).all():
+        yield row.id, row.sealed, make_link_context(store_id, row.id, row.stage, row.row_id, row.principal)
+
+
+def _open_revocations(tx: Transaction, store_id: str) -> Iterator[tuple[str, bytes, Context]]:
+    for row in tx.connection.execute(select(_revocations.c.id, _revocations.c.sealed)).all():
+        yield row.id, row.sealed, make_revocation_context(store_id, row.id)
 
 
 def _show(value: Any) -> Any:
