@@ -16,7 +16,10 @@ from orgserver.store.sql.statements import SQLITE
 _HAS_HEAD = text("SELECT to_regclass('public.audit_head') IS NOT NULL")
 _LOCK_HEAD = text("SELECT 1 FROM audit_head FOR NO KEY UPDATE")
 """On a server, others may be writing: whoever holds the head's row is the only one."""
-_SET_OLDEST_READER = text("UPDATE store SET oldest_reader = :oldest_reader")
+_SET_OLDEST_READER = text(
+    "UPDATE store SET oldest_reader = :oldest_reader WHERE oldest_reader IS NULL OR oldest_reader < :oldest_reader"
+)
+"""Never lower: what is in a store may need a newer reader than its tables do."""
 
 
 def scripts() -> Path:

@@ -171,6 +171,8 @@ def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> No
         ("one_time_codes", "sealed"), ("idempotency", "key_digest"), ("idempotency", "arguments_digest"), ("describes", "body"), ("api_keys", "digest"),
         ("signin_requests", "state_digest"), ("signin_requests", "browser_digest"), ("signin_requests", "sealed"),
         ("signin_sessions", "cookie_digest"), ("signin_sessions", "provider_token"), ("signin_tokens", "digest"),
+        ("connect_links", "nonce_digest"), ("connect_links", "browser_digest"), ("connect_links", "state_digest"),
+        ("connect_links", "sealed"), ("revocations", "sealed"),
     }  # fmt: skip
     binary = {
         (table.name, column.name)

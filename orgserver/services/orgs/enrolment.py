@@ -28,7 +28,6 @@ from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already
 from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
 from orgserver.services.orgs.registry import Identity, Registry, read_identity
 from orgserver.store.orgs import policies, rows
-from orgserver.store.orgs.login_tables import credential_of
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
@@ -190,7 +189,7 @@ class Enrolment:
         def change(tx: Transaction) -> _Registered:
             if existing is None and self._store.orgs.is_registered_in(tx, org.alias):
                 raise already_registered(org.alias)  # by a cancelled run whose last step went in all the same
-            old = self._old_in(tx, org)
+            old = self._store.orgs.credentials.credential_in(tx, LoginKey.shared(org.row_id))
             fencing = old.fencing + 1 if old else (1 if session else 0)
             credential = replace(authenticated.credential, fencing=fencing)
             access = AccessToken(session.token, org.instance_url, fencing) if session else None
@@ -239,11 +238,6 @@ class Enrolment:
             intent_on(caller, registration.command if org is None else "update-org", org, said=registration.alias),
             completion,
         )
-
-    def _old_in(self, tx: Transaction, org: Org) -> Credential | None:
-        login = LoginKey.shared(org.row_id)
-        row = tx.connection.execute(credential_of(login)).first()
-        return self._store.orgs.credentials.open_credential(login, row) if row is not None else None
 
     async def _retire(
         self, registration: Registration, authenticated: Authenticated, before: Org, old: Credential

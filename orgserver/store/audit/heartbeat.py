@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, delete, insert, or_, select
 
 from orgserver.model.names import new_id
 from orgserver.store import tables
+from orgserver.store.files import SCHEMA
 from orgserver.store.transaction import GroupConflict, PreparedStatement, Transaction
 
 _pending = tables.audit_pending
@@ -37,9 +38,9 @@ class Heartbeat:
         if tx.state.get("has_beaten"):
             return
         tx.state["has_beaten"] = True
-        own = update(_processes).where(_processes.c.id == self.process_id).values(heartbeat_at=tx.now)
+        own = update(_processes).where(_processes.c.id == self.process_id).values(heartbeat_at=tx.now, schema=SCHEMA)
         if tx.connection.execute(own).rowcount == 0:
-            row = {"id": self.process_id, "started_at": tx.now, "heartbeat_at": tx.now}
+            row = {"id": self.process_id, "started_at": tx.now, "heartbeat_at": tx.now, "schema": SCHEMA}
             tx.connection.execute(insert(_processes).values(row))
         tx.after_commit.append(partial(setattr, self, "beat_at", tx.now))
 

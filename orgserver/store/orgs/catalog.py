@@ -106,10 +106,10 @@ async def _read_connections(
     connection: AsyncConnection, of: list[str] | None = None
 ) -> Mapping[tuple[RowId, str], Connection]:
     query = select(_connections) if of is None else select(_connections).where(_connections.c.id.in_(of))
-    found = (await connection.execute(query)).all()
+    connection_rows = (await connection.execute(query)).all()
     connections: dict[tuple[RowId, str], Connection] = {}
-    for first in range(0, len(found), _AT_ONCE):
-        for each in map(rows.read_connection, found[first : first + _AT_ONCE]):
+    for first in range(0, len(connection_rows), _AT_ONCE):
+        for each in map(rows.read_connection, connection_rows[first : first + _AT_ONCE]):
             connections[each.row_id, each.principal] = each
         await asyncio.sleep(0)
     return connections

@@ -108,8 +108,8 @@ class ConnectLinks:
         """Leave so many links of a principal to an org, the newest, that nobody has begun with."""
         asked = _of.row_id == row_id, _of.principal == principal, _of.stage == "asked"
         newest = select(_of.id).where(*asked).order_by(_of.created_at.desc(), _of.id.desc()).limit(most)
-        kept = tx.connection.execute(newest).scalars().all()
-        tx.connection.execute(delete(_links).where(*asked, _of.id.not_in(kept)))
+        newest_ids = tx.connection.execute(newest).scalars().all()
+        tx.connection.execute(delete(_links).where(*asked, _of.id.not_in(newest_ids)))
 
     def step_in(
         self,

@@ -6,6 +6,7 @@ another login, with another id: nothing that was begun with the earlier one goes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,12 +20,13 @@ from orgserver.store import tables
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.credentials import Credentials
-from orgserver.store.orgs.login_tables import OWN, SHARED, credential_of
+from orgserver.store.orgs.login_tables import OWN, SHARED
+from orgserver.store.people import connection_tables
 from orgserver.store.transaction import Transaction, to_microseconds
 from orgserver.vault.keys import Unsealable
 
 _connections, _credentials = OWN.state, OWN.credentials
-_of = _connections.c
+_of, _map = _connections.c, connection_tables.username_map
 
 
 class Connections:
@@ -131,15 +133,35 @@ class Connections:
         changed_in(tx, "connection", login.id)
         return True
 
+    # -- which user a principal is, where one key logs everybody in
+
+    async def read_map(self, connection: AsyncConnection, org_id: OrgId) -> dict[str, str]:
+        """The usernames that an administrator's file gives to principals."""
+        query = select(_map.c.principal, _map.c.username).where(_map.c.org_id == org_id).order_by(_map.c.principal)
+        return {row.principal: row.username for row in await connection.execute(query)}
+
+    def mapped_username_in(self, tx: Transaction, org_id: OrgId, principal: str) -> str | None:
+        """The one that it gives to this principal."""
+        query = select(_map.c.username).where(_map.c.org_id == org_id, _map.c.principal == principal)
+        return tx.connection.execute(query).scalar()
+
+    def map_in(self, tx: Transaction, org_id: OrgId, usernames: Mapping[str, str]) -> None:
+        """Write what the file says over what an earlier one said; no username is there twice, in whatever case."""
+        tx.connection.execute(delete(_map).where(_map.c.org_id == org_id))
+        rows_of = [{"org_id": org_id, "principal": who, "username": name.lower()} for who, name in usernames.items()]
+        if rows_of:
+            tx.connection.execute(insert(_map), rows_of)
+
+    def unmap_in(self, tx: Transaction, principal: str) -> None:
+        """Forget what it says of a principal, in every org."""
+        tx.connection.execute(delete(_map).where(_map.c.principal == principal))
+
     def _destroy_in(self, tx: Transaction, login: LoginKey) -> Credential | None:
         """Take away everything with which a login could be used again."""
-        row = tx.connection.execute(credential_of(login)).first()
-        credential = None
-        if row is not None:
-            try:
-                credential = self._logins.open_credential(login, row)
-            except Unsealable:  # it is ended all the same
-                credential = None
+        try:
+            credential = self._logins.credential_in(tx, login)
+        except Unsealable:  # it is ended all the same
+            credential = None
         for table, column in _SECRETS:
             tx.connection.execute(delete(table).where(table.c[column] == login.id))
         tx.after_commit.append(partial(self._logins.forget_data_key, login.id))

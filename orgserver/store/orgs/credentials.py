@@ -50,6 +50,11 @@ class Credentials:
             await self.unwrap(login.row_id, row.app_wrapped)
         return self.open_credential(login, row)
 
+    def credential_in(self, tx: Transaction, login: LoginKey) -> Credential | None:
+        """The same in a change."""
+        row = tx.connection.execute(credential_of(login)).first()
+        return self.open_credential(login, row) if row is not None else None
+
     def open_credential(self, login: LoginKey, row: Row[Any]) -> Credential:
         """Open a row of ``credential_of``; Unsealable where it is somebody else's."""
         if login.is_own:

@@ -16,8 +16,10 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from orgserver.model import names
+from orgserver.model.access.logins import Identity, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Intent
+from orgserver.model.errors import StoreError
 from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org
 from orgserver.store import tables
@@ -26,6 +28,10 @@ from orgserver.store.orgs import rows
 from orgserver.store.transaction import Transaction
 
 _policies = tables.policies
+FIRST_SCHEMA = "0012"
+"""The oldest schema whose programs know that an org can be used with other logins than the shared one."""
+_SILENT_US = 60 * 1_000_000
+"""A process that has said nothing for so long is none that runs, or has nothing under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +118,53 @@ def limit_in(tx: Transaction, row_id: RowId, change: Callable[[Policy], Policy])
 
 def keep_in(tx: Transaction, org_id: OrgId, policy: Policy) -> None:
     """Write the policy of an org id."""
-    text = json.dumps(policy.facts())
-    done = tx.connection.execute(update(_policies).where(_policies.c.org_id == org_id).values(policy=text))
-    if done.rowcount == 0:
-        tx.connection.execute(insert(_policies).values(org_id=org_id, policy=text))
+    identity = tx.connection.execute(select(_policies.c.identity).where(_policies.c.org_id == org_id)).scalar()
+    if identity is None:
+        tx.connection.execute(insert(_policies).values(org_id=org_id, policy=json.dumps(policy.facts())))
+    else:
+        values = {"policy": _policy_column(policy, identity)}
+        tx.connection.execute(update(_policies).where(_policies.c.org_id == org_id).values(values))
+
+
+def _policy_column(policy: Policy, identity: Identity) -> str:
+    """A policy as it stands in its column."""
+    return json.dumps(policy.facts() | ({rows.IDENTITY: identity} if identity != "shared" else {}))
+
+
+def identify_in(tx: Transaction, row_id: RowId, identity: Identity, username_from: UsernameFrom | None) -> list[Org]:
+    """Set whose login the calls to an org use, under whatever alias; every alias as it was, where that is another.
+
+    StoreError where the org's id is not known, or where a program of before 0012 still runs on the store: it would go
+    on with the login that all share.
+    """
+    org = rows.one_in(tx, row_id)
+    if org is None or (org.identity, org.username_from) == (identity, username_from):
+        return []
+    if org.org_id is None:
+        raise StoreError(f"nobody knows yet which org {org.alias} is", hint=f"run: orgserver check-org {org.alias}")
+    if identity != "shared":
+        _refuse_older_processes_in(tx)
+        tx.connection.execute(update(tables.store).values(oldest_reader=FIRST_SCHEMA))
+    every = aliases_in(tx, org.org_id)
+    values = {
+        "identity": identity,
+        "username_from": rows.username_from_column(username_from),
+        "policy": _policy_column(org.policy, identity),
+    }
+    tx.connection.execute(update(_policies).where(_policies.c.org_id == org.org_id).values(values))
+    for each in every:
+        changed_in(tx, "org", each.row_id)
+    return every
+
+
+def _refuse_older_processes_in(tx: Transaction) -> None:
+    of = tables.processes.c
+    older = select(of.id).where(of.schema.is_(None), of.heartbeat_at > tx.now - _SILENT_US)
+    if tx.connection.execute(older.limit(1)).first() is not None:
+        raise StoreError(
+            "an older orgserver runs on this store, and would go on with the login that all share",
+            hint="stop it, or update it; a minute later, run the same command again",
+        )
 
 
 def aliases_in(tx: Transaction, org_id: OrgId) -> list[Org]:

@@ -219,8 +219,8 @@ class Orgs:
     ) -> None:
         """Note what the last token answer said about a login."""
         if login.is_own:
-            of, said = OWN.state, {"state": state.value, "cause": cause} if state is not None else {}
-            values = {"problem": rows.problem_column(problem), **said}
+            of, login_state = OWN.state, {"state": state.value, "cause": cause} if state is not None else {}
+            values = {"problem": rows.problem_column(problem), **login_state}
             tx.connection.execute(update(of).where(of.c.id == login.id).values(values))
             changed_in(tx, "connection", login.id)
             return

@@ -72,7 +72,7 @@ class Revocations:
         query = select(_revocations).where(_of.next_at <= now).order_by(_of.next_at, _of.id).limit(limit)
         rows = (await connection.execute(query)).all()
         key = await self._key.load(connection) if rows else None
-        found: list[Revocation] = []
+        revocations: list[Revocation] = []
         for row in rows:
             try:
                 where = make_revocation_context(self._key.store_id, row.id)
@@ -81,8 +81,8 @@ class Revocations:
                 token = None
             hosts = OrgHosts(row.id, row.instance_url, row.login_url, tuple(json.loads(row.trusted_hosts)))
             times = row.created_at, row.next_at, row.tries
-            found.append(Revocation(row.id, row.alias, row.principal, hosts, token, *times))
-        return found
+            revocations.append(Revocation(row.id, row.alias, row.principal, hosts, token, *times))
+        return revocations
 
     def done_in(self, tx: Transaction, revocation_id: str) -> bool:
         """Forget one that Salesforce was told of, or that is given up; False where somebody else has."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Table, bindparam, func, select, update
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.store import tables
 from orgserver.store.calls import one_time_codes
 from orgserver.store.calls import tables as call_tables
+from orgserver.store.orgs.login_tables import OWN
 from orgserver.store.readiness import canary_context
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable, key_id
@@ -26,7 +28,7 @@ from orgserver.vault.ring import Vault
 
 T = TypeVar("T")
 ORG = "org"
-"""The purpose of data keys: of orgs, of orgs being enrolled, and of sign-ins."""
+"""The purpose of data keys: of orgs, of orgs being enrolled, of people's logins, and of sign-ins."""
 _STORE_KEYS = {"store_key": "store", "audit_key": "audit", "signing_key": "signing"}
 _RENEWED = frozenset({"store_key"})
 """Of these, what a rotation with new data keys makes anew."""
@@ -38,20 +40,22 @@ _WRAP = PreparedStatement(
 
 
 class _Sealed:
-    """The columns of one table that are sealed under an org's data key; ``row_id`` says of which org.
+    """The columns of one table that are sealed under a data key; the column ``owner`` says whose.
 
-    Each is named with the column that stands in its context too, if there is one.
+    Each is named with the columns that stand in its context too; of people's logins some stand in ``connections``.
     """
 
-    def __init__(self, table: Table, **columns: str | None) -> None:
+    def __init__(self, table: Table, owner: str = "row_id", **columns: tuple[str, ...]) -> None:
         self.name = table.name
+        self.owner = owner
         self.columns = columns
         self.key = [column.name for column in table.primary_key]
-        names = {"row_id", *self.key, *columns, *filter(None, columns.values())}
-        of = table.c.row_id
-        self.find = PreparedStatement(
-            select(*(table.c[name] for name in sorted(names))).where(of >= bindparam("first"), of <= bindparam("last"))
-        )
+        names = sorted({owner, *self.key, *columns, *chain.from_iterable(columns.values())})
+        selection = [table.c[name] if name in table.c else OWN.state.c[name] for name in names]
+        is_own = any(name not in table.c for name in names)
+        query = select(*selection).join(OWN.state, OWN.state.c.id == table.c[owner]) if is_own else select(*selection)
+        of = table.c[owner]
+        self.find = PreparedStatement(query.where(of >= bindparam("first"), of <= bindparam("last")))
         self.keep = PreparedStatement(
             update(table)
             .where(*(table.c[name] == bindparam(f"of_{name}") for name in self.key))
@@ -64,7 +68,8 @@ class _Sealed:
         for name, bound in self.columns.items():
             value = row[name]
             if value is not None:
-                where = Context(row["row_id"], self.name, name, str(row[bound]) if bound else "")
+                extra = ":".join(str(row[each]) for each in bound if row[each] is not None)
+                where = Context(row[self.owner], self.name, name, extra)
                 with suppress(Unsealable):
                     value = new.seal(self._sealing_key(value, old).open(value, where), where)
             columns[f"to_{name}"] = value
@@ -77,13 +82,16 @@ class _Sealed:
         return before if before is not None and left_behind else key
 
 
+_FENCED, _HELD = ("fencing",), ("fencing", "row_id", "principal")
 SEALED = (
-    _Sealed(tables.credentials, client_secret=None, private_key=None, refresh_token="fencing"),  # noqa: S106  # a column
-    _Sealed(tables.access_tokens, token="fencing"),  # noqa: S106  # a column
-    _Sealed(tables.enrolments, draft=None),
-    _Sealed(call_tables.idempotency, answer="entry_id"),
-    _Sealed(tables.kept_values, sealed="entry_id"),
-    _Sealed(call_tables.approvals, sealed="code"),
+    _Sealed(tables.credentials, client_secret=(), private_key=(), refresh_token=_FENCED),
+    _Sealed(tables.access_tokens, token=_FENCED),
+    _Sealed(OWN.credentials, "id", refresh_token=_HELD),
+    _Sealed(OWN.access_tokens, "id", token=_HELD),
+    _Sealed(tables.enrolments, draft=()),
+    _Sealed(call_tables.idempotency, answer=("entry_id",)),
+    _Sealed(tables.kept_values, sealed=("entry_id", "login_id")),
+    _Sealed(call_tables.approvals, sealed=("code",)),
 )
 
 
@@ -258,6 +266,6 @@ def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]], first:
     """Seal everything that these owners have under their new data keys; they lie from the first to the last."""
     for sealed in SEALED:
         present = sealed.find.run(tx.connection, {"first": first, "last": last}).mappings()
-        rows = [sealed.moved(row, *keys[row["row_id"]]) for row in present if row["row_id"] in keys]
+        rows = [sealed.moved(row, *keys[row[sealed.owner]]) for row in present if row[sealed.owner] in keys]
         if rows:
             sealed.keep.run(tx.connection, *rows)

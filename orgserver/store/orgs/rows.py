@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from orgserver.model.access.logins import LoginKey, UsernameFrom
+from orgserver.model.access.logins import Identity, LoginKey, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Connection, Move, Org, OrgState, OrgUser, Problem
@@ -27,6 +27,9 @@ EVERY = select(tables.orgs, _of.policy.label("bound"), _of.identity, _of.usernam
 """Orgs with the policy of their org id, in the form that ``read_org`` reads."""
 ELSEWHERE = "{}"
 """In the row of an org whose id is known: its policy stands with that id."""
+IDENTITY = "identity"
+"""Stands among an org's limits where it has another identity than the shared one, beside the column of that name: no
+program of before 0012 reads such a policy, so none goes on with the shared login."""
 _STRICTEST = Policy(read_only=True, confirm_deletes=True, keep_values=True, allow_objects=())
 """What holds where the policy of a known id is missing: nobody but a damaged store takes it away."""
 
@@ -118,6 +121,11 @@ def _move(text: str | None) -> Move | None:
     return Move(**(facts | {"since": to_datetime(facts["since"])})) if facts else None
 
 
+def username_from_column(username_from: UsernameFrom | None) -> str | None:
+    """How it stands in its column where an org's users are known from."""
+    return json.dumps(asdict(username_from)) if username_from is not None else None
+
+
 def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
     """An org from a row of ``EVERY``; ``parse`` reads its JSON, and may know texts that it has read before."""
     return Org(
@@ -144,13 +152,19 @@ def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
         auth=row.auth,
         refresh_suspended=row.held,
         move=_move(row.move),
-        identity=row.identity or "shared",
+        identity=_identity(row),
         username_from=UsernameFrom(**json.loads(row.username_from)) if row.username_from else None,
     )
 
 
 def _maybe(microseconds: int | None) -> datetime | None:
     return to_datetime(microseconds) if microseconds is not None else None
+
+
+def _identity(row: Row[Any]) -> Identity:
+    """Whose login is used; of an org whose policy is missing, nobody's but the caller's own."""
+    identity: Identity | None = row.identity
+    return identity or ("shared" if row.org_id is None else "own")
 
 
 def _policy(row: Row[Any]) -> Policy:
@@ -162,4 +176,6 @@ def _policy(row: Row[Any]) -> Policy:
 @lru_cache(maxsize=256)  # of ten thousand orgs, most have one of a few
 def read_policy(text: str) -> Policy:
     """A policy from its column."""
-    return Policy.read(json.loads(text))
+    facts = json.loads(text)
+    facts.pop(IDENTITY, None)
+    return Policy.read(facts)

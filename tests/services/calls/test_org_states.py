@@ -46,8 +46,8 @@ VERBS: dict[str, Verb] = {
 
 async def put(app: App, name: str, state: OrgState, cause: str | None = "a test says so") -> None:
     """Set an org's state as another process would."""
-    row_id = (await app.registry.one(name)).row_id
-    mark = partial(app.store.orgs.mark_in, row_id=row_id, state=state, cause=cause, problem=None)
+    login = (await app.registry.one(name)).login
+    mark = partial(app.store.orgs.mark_in, login=login, state=state, cause=cause, problem=None)
     await app.store.database.write(mark)
 
 
