@@ -223,12 +223,15 @@ def _run_aside(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def _is_running(pid: int) -> bool:
     """Whether a process runs; one that has ended and that nobody waited for does not."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
     try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
     except OSError:
         return False
+    if state != "Z":
+        return True
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)  # until then PostgreSQL takes its number in the lock file for a server that runs
+    return False
 
 
 def _free_port() -> int:

@@ -45,7 +45,7 @@ async def server_kills(strikes: int, *, seed: int, place: StorePlace, kinds: tup
             kind = kinds[done.kills % len(kinds)]
             await _strike(kind, place, running, chance)
             done.strikes[kind] += 1
-            done.note_kill()
+            await done.note_kill()
 
     return await under_load(Struck(seed), strike, place)
 

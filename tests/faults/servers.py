@@ -30,6 +30,7 @@ from .store_places import IN_FILE, StorePlace
 SERVERS, IN_FLIGHT = 4, 4
 PAUSE_SECONDS = (0.2, 0.6)
 PENDING_SECONDS = 120.0
+RECOVERY_SECONDS = 120.0
 TOLD_KILLS = 50
 LIMITS = {
     "ORGSERVER_ABANDONED_SECONDS": "1",
@@ -60,9 +61,15 @@ class Killed:
     def holds(self) -> bool:
         return not self.wrong and len(self.answered) > self.kills
 
-    def note_kill(self) -> None:
-        """Count one; tell now and then that it goes on."""
+    async def note_kill(self) -> None:
+        """Count one, and wait until more calls are answered than there were kills; tell now and then that it goes on."""
         self.kills += 1
+        try:
+            async with asyncio.timeout(RECOVERY_SECONDS):
+                while len(self.answered) <= self.kills:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            self.wrong.append(f"nothing was answered for {RECOVERY_SECONDS:.0f} s after kill {self.kills}")
         if self.kills % TOLD_KILLS == 0:
             seconds = time.monotonic() - self.began
             print(f"so far {self.kills} kills, {len(self.answered)} answered calls in {seconds:.0f} s", flush=True)
@@ -83,7 +90,7 @@ async def servers(kills: int, *, seed: int, place: StorePlace = IN_FILE) -> Kill
         while done.kills < kills:
             await asyncio.sleep(chance.uniform(*PAUSE_SECONDS))  # the fault itself: its moments are what is random
             await kill_one(running, chance)
-            done.note_kill()
+            await done.note_kill()
 
     return await under_load(Killed(seed), kill, place)
 

@@ -29,7 +29,7 @@ async def lose_replicas(kills: int, *, seed: int, database_url: str) -> Killed:
                     await has_answers(done, chance.randrange(20, 60))
                     await _wait_until_all_are_at_salesforce(world)
                     await world.kill(chance.choice([url for url in world.urls if world.proxy.under_way[url]]))
-                    killed.note_kill()
+                    await killed.note_kill()
                     await has_answers(done, 20)  # by those that are left
                     await world.start()
             killed.lost = len(done.lost)
