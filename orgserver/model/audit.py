@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from orgserver.model.access.logins import UsedIdentity
+
+if TYPE_CHECKING:
+    from orgserver.model.orgs import Org
 
 
 class Action(StrEnum):
@@ -48,6 +53,17 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class SalesforceUser(msgspec.Struct, frozen=True):
+    """Whose login at Salesforce was used."""
+
+    id: str
+    username: str
+
+    def as_json(self) -> dict[str, str]:
+        """As events and entries have it."""
+        return {"id": self.id, "username": self.username}
+
+
 class Intent(msgspec.Struct, frozen=True):
     """What is about to be done: becomes the intent event."""
 
@@ -70,10 +86,26 @@ class Intent(msgspec.Struct, frozen=True):
     soql: str | None = None
     """With every literal replaced by ``?``."""
     undoes: str | None = None
+    salesforce_user: SalesforceUser | None = None
+    """None where that is not known, or nothing is said to Salesforce."""
+    identity: UsedIdentity | None = None
+    """Whose login that is: the one that all share, or the principal's own."""
 
     def about(self, fields: tuple[str, ...], sobject: str | None = None) -> Intent:
         """The same, about these fields, and about this object where one is named."""
         return msgspec.structs.replace(self, fields=fields, object=sobject or self.object)
+
+
+def org_facts(org: Org) -> dict[str, Any]:
+    """What an intent says of its org, and of the login that is used there."""
+    user = org.user
+    return {
+        "org": org.alias,
+        "org_row": org.row_id,
+        "org_id": org.org_id,
+        "salesforce_user": SalesforceUser(user.id, user.username) if user is not None else None,
+        "identity": org.used_identity,
+    }
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -136,6 +168,8 @@ ENTRY_FIELDS = (
     "attempts",
     "salesforce_request_id",
     "undoes",
+    "salesforce_user",
+    "identity",
     "decision",
     "hash",
     "outcome_sequence",
@@ -172,6 +206,8 @@ class AuditEntry:
     attempts: int | None
     salesforce_request_id: str | None
     undoes: str | None
+    salesforce_user: SalesforceUser | None
+    identity: str | None
     decision: str | None
     """The rule that denied it."""
     hash: str
@@ -199,6 +235,7 @@ class AuditEntry:
         values["record_ids"] = list(self.record_ids)
         values["fields"] = list(self.fields)
         values["outcome"] = self.outcome.value
+        values["salesforce_user"] = self.salesforce_user.as_json() if self.salesforce_user is not None else None
         return values
 
 

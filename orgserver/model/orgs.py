@@ -163,7 +163,7 @@ class Org:
     @property
     def used_identity(self) -> UsedIdentity:
         """Whose login that is, as the audit log says it."""
-        return "shared" if self.connection is None else "own"
+        return "own" if self.connection is not None or self.is_login_missing else "shared"
 
     @property
     def login_owner(self) -> str:

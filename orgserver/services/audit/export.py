@@ -72,7 +72,8 @@ def _csv(entry: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = " ".join(value) if isinstance(value, list) else str(value)
+    parts = value.values() if isinstance(value, dict) else value
+    text = " ".join(parts) if isinstance(value, list | dict) else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -48,7 +48,7 @@ def event(entry: dict[str, Any]) -> dict[str, Any]:
             "status_detail": entry["outcome"],
             "actor": _drop_empty(
                 {
-                    "user": {"name": entry["principal"]},
+                    "user": _drop_empty({"name": entry["principal"], "credential_uid": _credential(entry)}),
                     "app_name": entry["client"],
                     "authorizations": _authorizations(entry["decision"]),
                 }
@@ -85,10 +85,18 @@ _UNMAPPED = (
     "attempts",
     "salesforce_request_id",
     "undoes",
+    "salesforce_user",
+    "identity",
     "hash",
     "outcome_sequence",
     "outcome_hash",
 )
+
+
+def _credential(entry: dict[str, Any]) -> str | None:
+    """The Salesforce user whose login was used."""
+    user = entry["salesforce_user"]
+    return user["id"] if user is not None else None
 
 
 def _authorizations(decision: str | None) -> list[dict[str, Any]]:

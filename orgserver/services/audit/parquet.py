@@ -26,6 +26,7 @@ _TYPES = {
     "http_status": pa.int32(),
     "api_calls": pa.int32(),
     "attempts": pa.int32(),
+    "salesforce_user": pa.struct([("id", pa.string()), ("username", pa.string())]),
     "outcome_sequence": pa.int64(),
 }
 _ALWAYS = {"id", "sequence", "time", "principal", "transport", "action", "record_ids", "fields", "outcome", "hash"}
@@ -53,6 +54,8 @@ def _column(values: list[Any], type_: Any) -> Any:
 def _encodable(value: Any) -> Any:
     if isinstance(value, list):
         return [_encodable(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _encodable(each) for name, each in value.items()}
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

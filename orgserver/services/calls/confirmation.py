@@ -274,7 +274,7 @@ async def _reading(session: OrgSession, reading: Awaitable[T]) -> T:
 
 def _yes(intent: Intent) -> Intent:
     """The entry of a yes that was given at the client: ``request_id`` is the entry of the call that it lets pass."""
-    bare = structs.replace(intent, fields=(), soql=None, undoes=None)
+    bare = structs.replace(intent, fields=(), soql=None, undoes=None, salesforce_user=None, identity=None)
     return structs.replace(
         bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=intent.id
     )

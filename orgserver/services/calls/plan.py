@@ -12,7 +12,7 @@ import msgspec
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission
-from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
+from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome, org_facts
 from orgserver.model.errors import CallError, Denied, InvalidArgument, StoreBusy
 from orgserver.model.names import MAX_FIELDS, SObjectName, new_id
 from orgserver.model.orgs import Caller, Org
@@ -158,13 +158,11 @@ class Execution(Watched, Generic[T], kw_only=True):
         try:
             plan = self.operation.plan(self.call, org)
         except BaseException:
-            self.intent = msgspec.structs.replace(self.intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
+            self.intent = msgspec.structs.replace(self.intent, **org_facts(org))
             raise
         self.intent = msgspec.structs.replace(
             self.intent,
-            org=org.alias,
-            org_row=org.row_id,
-            org_id=org.org_id,
+            **org_facts(org),
             record_ids=plan.record_ids[:MAX_RECORD_IDS],
             fields=tuple(sorted({name[:_WORDS] for name in plan.fields}))[:MAX_FIELDS],
             soql=plan.soql,

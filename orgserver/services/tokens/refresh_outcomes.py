@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from orgserver.model.access.logins import LoginKey
-from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome, org_facts
 from orgserver.model.errors import NotSent, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
@@ -256,15 +256,8 @@ async def _discard(path: Path | None) -> None:
 
 def intent_on(org: Org, action: Action = Action.REFRESH) -> Intent:
     """What is done to an org by nobody's order, as the audit log says it."""
-    return Intent(
-        id=new_id(),
-        principal="orgserver",
-        transport="stdio",
-        action=action,
-        org=org.alias,
-        org_row=org.row_id,
-        org_id=org.org_id,
-    )
+    whose = org.connection.principal if org.connection is not None else None
+    return Intent(id=new_id(), principal="orgserver", transport="stdio", action=action, label=whose, **org_facts(org))
 
 
 def present_time() -> datetime:

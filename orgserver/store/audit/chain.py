@@ -117,6 +117,8 @@ def intent_event(intent: Intent, now: int, process: str) -> dict[str, Any]:
         "fields": intent.fields,
         "soql": intent.soql,
         "undoes": intent.undoes,
+        "salesforce_user": intent.salesforce_user.as_json() if intent.salesforce_user is not None else None,
+        "identity": intent.identity,
     }
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from orgserver.model.audit import MAX_RECORD_IDS, AuditEntry, Outcome
+from orgserver.model.audit import MAX_RECORD_IDS, AuditEntry, Outcome, SalesforceUser
 from orgserver.model.errors import AuditBroken
 from orgserver.store.audit import chain
 from orgserver.store.transaction import to_datetime
@@ -44,12 +44,17 @@ def read_entry(row: Sequence[Any]) -> AuditEntry:
                 "record_ids": tuple(fields["record_ids"]),
                 "fields": tuple(fields["fields"]),
                 "outcome": Outcome(fields["outcome"]),
+                "salesforce_user": _read_user(fields["salesforce_user"]),
             },
             soql=intent.get("soql"),
             process=intent.get("process"),
         )
     except UNREADABLE as error:
         raise refuse_unreadable(row[0]) from error
+
+
+def _read_user(facts: dict[str, str] | None) -> SalesforceUser | None:
+    return SalesforceUser(facts["id"], facts["username"]) if facts is not None else None
 
 
 def _decode(row: Sequence[Any]) -> tuple[Event, Event]:
@@ -89,6 +94,8 @@ def _build_fields(row: Sequence[Any], intent: Event, outcome: Event) -> dict[str
         "attempts": of_outcome("attempts"),
         "salesforce_request_id": of_outcome("salesforce_request_id"),
         "undoes": of_intent("undoes"),
+        "salesforce_user": of_intent("salesforce_user"),
+        "identity": of_intent("identity"),
         "decision": of_outcome("decision"),
         "hash": hash_.hex(),
         "outcome_sequence": outcome_sequence,

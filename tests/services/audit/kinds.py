@@ -5,7 +5,7 @@ import itertools
 from msgspec import structs
 
 from orgserver.app import App
-from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome, SalesforceUser
 from orgserver.model.names import new_id
 
 FULL = Intent(
@@ -23,6 +23,8 @@ FULL = Intent(
     record_ids=("003000000000001AAA", "003000000000002AAA"),
     fields=("LastName", "Größe__c"),
     undoes="01a20d8b-0000-7000-8000-000000000000",
+    salesforce_user=SalesforceUser("005000000000001AAA", "ada@example.com"),
+    identity="own",
 )
 ENDED = Completion(
     Outcome.SUCCEEDED,
@@ -34,7 +36,10 @@ ENDED = Completion(
     row_count=1,
     duration_us=1_234_567,
 )
-LACKING = ("tool", "client", "request_id", "label", "org", "org_id", "object", "record_ids", "fields", "undoes")
+LACKING = (
+    "tool", "client", "request_id", "label", "org", "org_id", "object", "record_ids", "fields", "undoes",
+    "salesforce_user", "identity",
+)  # fmt: skip
 _EMPTY = {field.name: field.default for field in structs.fields(Intent)}
 
 

@@ -30,7 +30,8 @@ WANTED = {
     "action": "string not null", "object": "string", "record_ids": "list<element: string> not null",
     "fields": "list<element: string> not null", "row_count": "int64", "outcome": "string not null",
     "error_code": "string", "http_status": "int32", "api_calls": "int32", "attempts": "int32",
-    "salesforce_request_id": "string", "undoes": "string", "decision": "string", "hash": "string not null", "outcome_sequence": "int64",
+    "salesforce_request_id": "string", "undoes": "string",
+    "salesforce_user": "struct<id: string, username: string>", "identity": "string", "decision": "string", "hash": "string not null", "outcome_sequence": "int64",
     "outcome_hash": "string",
 }  # fmt: skip
 
