@@ -158,7 +158,9 @@ class Org:
     @property
     def login(self) -> LoginKey:
         """The login that calls use."""
-        return self.connection.key if self.connection is not None else LoginKey.shared(self.row_id)
+        if self.connection is not None:
+            return self.connection.key
+        return LoginKey.missing(self.row_id) if self.is_login_missing else LoginKey.shared(self.row_id)
 
     @property
     def used_identity(self) -> UsedIdentity:
@@ -168,9 +170,7 @@ class Org:
     @property
     def login_owner(self) -> str:
         """What notes are bound to that only this login may use again; for the shared one as it always was."""
-        if self.connection is None:
-            return self.row_id
-        return f"{self.row_id}:{self.connection.id}:{self.user.id if self.user else ''}"
+        return f"{self.row_id}:{self.login.id}" if self.login.is_own else self.row_id
 
     def with_connection(self, connection: Connection) -> Org:
         """The same org, as the calls of this connection's principal meet it."""

@@ -17,6 +17,7 @@ from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, InvalidArgument, PolicyDenied, Rejected
 from orgserver.model.orgs import CLOSED_STATES, Caller, Org
 from orgserver.model.schema import Schema, SchemaLookup
+from orgserver.services.calls import logins
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.decision import Decision, api_budget, decide, unknown_org
 from orgserver.services.calls.plan import Call, Operation, Plan
@@ -34,14 +35,6 @@ _SECONDS = 10.0
 """How long a call waits for all of them."""
 _TERMINAL = "cli"
 """Hours and budgets are for agents, not for a person at a terminal, undo included."""
-
-
-class NotPinned(Exception):
-    """An org was registered with ``--no-verify`` and has not said yet which one it is."""
-
-    def __init__(self, org: Org) -> None:
-        super().__init__()
-        self.org = org
 
 
 class Authorization:
@@ -87,6 +80,7 @@ class Authorization:
         plan = operation.plan(call, org)
         if not org.enabled:
             return Decision(_DISABLED, error=_disabled(org))
+        org = await self._access.as_seen_by(reader, org)
         decision = await self._decide(call, org, plan, reader)
         budget = self.budget(call.caller, org)
         if decision.error is None and budget is not None:
@@ -111,10 +105,10 @@ class Authorization:
         """NotSent where the org takes no calls now."""
         if not org.enabled:
             raise _disabled(org)
-        if org.state in CLOSED_STATES:
+        if org.state in CLOSED_STATES and not org.login.is_own:  # an own one is asked for once it is of use
             raise token_errors.closed(org, org)
         if org.org_id is None:
-            raise NotPinned(org)  # other limits may bind it, too
+            raise logins.NotPinned(org)  # other limits may bind it, too
 
     async def _decide(self, call: Call, org: Org, plan: Plan[Any], reader: Caller) -> Decision:
         act = self._act(call, plan)
@@ -122,6 +116,7 @@ class Authorization:
         if decision.error is not None or not plan.uses or not decision.policy.limits_data:
             return decision  # whatever is refused anyway asks the org nothing
         try:
+            logins.require(org)  # nobody is judged by what another's login sees of the org
             uses = await self._resolve(reader, org, decision.policy, plan.uses)
         except CallError as error:
             return Decision(error.rule or "", decision.policy, error)

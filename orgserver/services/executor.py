@@ -15,11 +15,11 @@ from msgspec import structs
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.usage import ApiUse
 from orgserver.model.audit import Outcome
-from orgserver.model.errors import CallError, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
+from orgserver.model.errors import CallError, LoginRequired, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import Org
 from orgserver.salesforce.exchange import Trace
-from orgserver.services.authorization import Authorization, NotPinned
-from orgserver.services.calls import confirmation, idempotency, snapshot
+from orgserver.services.authorization import Authorization
+from orgserver.services.calls import confirmation, idempotency, logins, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify, naming_rule
 from orgserver.services.calls.denials import DenialGroups
@@ -83,6 +83,8 @@ class Executor:
             return task.result()
         except CallError as error:
             error.on_record = True
+            if isinstance(error, LoginRequired) and call.caller.transport == "cli":
+                error.hint = error.hint or f"run: orgserver connect-org {call.org}, then repeat the command"
             raise
         except asyncio.CancelledError:
             execution.give_up()
@@ -97,13 +99,14 @@ class Executor:
                 policy = await self.authorization.allow(execution.call, org, plan)
                 lookup = self.schemas.lookup(org)
                 plan = execution.limit(plan, policy, lookup)
+                await logins.require_unless_answered(self._store, org, plan.idempotency_key)
                 if plan.preflight is not None and not self.schemas.memory.allows(org, plan.preflight):
                     await self.schemas.check_call(execution.call.caller, org, plan.preflight)
                 if plan.confirm is not None:
                     await self._check_confirmation(execution, org, policy, plan.confirm)
                 execution.plan = plan if plan.idempotency_key is None else await self._with_answer_key(org, plan)
                 execution.leave = self._access.client.admit(org.row_id, execution.call.caller.principal.name)
-            except NotPinned as unpinned:
+            except logins.NotPinned as unpinned:
                 await self._pin(execution, unpinned.org)
                 continue
             except CallError as error:
@@ -224,6 +227,8 @@ class Executor:
             org, _ = await self._access.org(call.caller, call.org)
             if org.row_id != session.org.row_id:
                 raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
+            if org.login_owner != session.org.login_owner:
+                raise PolicyDenied("calls to this org use another login now", code="ORG_CHANGED")
             session.org, session.policy = org, await self.authorization.allow(call, org, plan)
 
     async def _answer_unsent(self, execution: Execution[T], plan: Plan[T], begun: Begun, org: Org) -> T:

@@ -159,7 +159,7 @@ def _as_json(each: Undo, record_ids: dict[str, str], *, force: bool) -> dict[str
         "problem": each.problem,
         "done": each.entry.id in record_ids,
         "new_record_id": record_ids.get(each.entry.id) if each.how == "create" else None,
-    }
+    } | ({"acts_as": each.acts_as} if each.acts_as is not None else {})
 
 
 @click.command("erase", epilog="Example: orgserver audit erase --record-id 003xx000004TmiQAAS")

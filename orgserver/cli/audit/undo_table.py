@@ -81,10 +81,14 @@ def _whole(each: Undo, *, force: bool) -> None:
     if each.is_possible(force=force):
         note = f", {NEW_ID}" if each.how == "create" else ""
         what = f": {_values(each, 10 * _WIDTH)}" if deletes and each.changes else ""
-        click.echo(f"  Undo would {_ACTS[each.how or 'update']}{note}{what}.")
+        click.echo(f"  Undo would {_ACTS[each.how or 'update']}{note}{what}.{_acting(each)}")
     if each.problem:
         verdict = "is forced" if each.is_possible(force=force) else "cannot be undone"
         report(f"{entry.id} {verdict}: {each.problem}{_overrule(each, force=force)}")
+
+
+def _acting(each: Undo) -> str:
+    return f" It acts as {safe(each.acts_as)}, by your own login." if each.acts_as is not None else ""
 
 
 def _overrule(each: Undo, *, force: bool) -> str:

@@ -31,6 +31,11 @@ class LoginKey:
         """The login of an org that all share."""
         return cls(row_id, row_id)
 
+    @classmethod
+    def missing(cls, row_id: RowId) -> LoginKey:
+        """That of who has no login to an org: it finds no token, whatever becomes of it."""
+        return cls(row_id, RowId(""), "")
+
     @property
     def is_own(self) -> bool:
         """Whether it is one person's."""

@@ -27,7 +27,7 @@ async def read_page(store: Store, caller: Caller, org: Org, arguments: BulkArgum
     What decided the change need not be repeated, which may be 20,000 records; what is repeated must be the same.
     """
     position = cursors.read(
-        store.cursors, cursor, org=org.row_id, principal=caller.principal.name, arguments=_binding(arguments)
+        store.cursors, cursor, org=org.login_owner, principal=caller.principal.name, arguments=_binding(arguments)
     )
     if arguments.preview or (arguments.has_more_than_action() and arguments.digest() != position.arguments_digest):
         raise InvalidArgument(
@@ -50,7 +50,7 @@ async def read_page(store: Store, caller: Caller, org: Org, arguments: BulkArgum
 def write_cursor(store: Store, caller: Caller, org: Org, arguments: BulkArguments, position: Position) -> str:
     """A cursor to the results from a position on."""
     return cursors.write(
-        store.cursors, position, org=org.row_id, principal=caller.principal.name, arguments=_binding(arguments)
+        store.cursors, position, org=org.login_owner, principal=caller.principal.name, arguments=_binding(arguments)
     )
 
 

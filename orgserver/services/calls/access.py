@@ -21,6 +21,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.calls import decision
+from orgserver.services.calls.logins import overlay
 from orgserver.services.observer import Observer
 from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.policies.limited_errors import limit_error
@@ -219,10 +220,16 @@ class Access:
         async with database.reading() as connection:
             return await api_usage.read_use(connection, budget.org_id, budget.principal, database.clock())
 
-    async def pin(self, org: Org) -> None:
-        """Learn which org an alias means, from the answer to a token request; NotSent if it does not say.
+    async def as_seen_by(self, reader: Caller, org: Org) -> Org:
+        """An org that another caller may use, with the login of this one."""
+        catalog = await self.catalog()
+        bare = catalog.by_row.get(org.row_id, org)
+        return overlay(bare, reader.principal.name, catalog.connections)
 
-        With the id comes the policy that binds it, in the same transaction.
+    async def pin(self, org: Org) -> None:
+        """Learn from the answer to a token request which org an alias means, or whom an assertion logs in.
+
+        With the id comes the policy that binds it, in the same transaction. NotSent if it does not say.
         """
         await self.tokens.current(org)
         if self._is_pinned(org, await self.reload()):
@@ -234,21 +241,23 @@ class Access:
     @staticmethod
     def _is_pinned(org: Org, catalog: OrgSnapshot) -> bool:
         """Whether its id is known by now; of an org that was removed meanwhile, nothing more is to be learnt."""
-        known = catalog.by_row.get(org.row_id)
-        return known is None or known.org_id is not None
+        known = catalog.find_login(org.login)
+        return known is None or (known.org_id is not None and (known.user is not None or not org.login.is_own))
 
     async def visible(self, caller: Caller) -> list[Org]:
-        """Every org this principal may use, by alias, as the store has them now."""
+        """Every org this principal may use, by alias, as the store has them now, each with the caller's login."""
         if caller.scopes is not None and "read" not in caller.scopes:
             return []
         catalog = await self._current()
         orgs = catalog.by_alias.values()
-        return decision.find_orgs(caller.principal, self.standing(caller), self.scope, orgs, self.now())
+        granted = decision.find_orgs(caller.principal, self.standing(caller), self.scope, orgs, self.now())
+        return [overlay(org, caller.principal.name, catalog.connections) for org in granted]
 
     async def _current(self) -> OrgSnapshot:
         return await self.reload() if await self.changed() else await self.catalog()
 
     def _find(self, caller: Caller, catalog: OrgSnapshot, alias: str) -> Org | None:
-        """The org of an alias, if the caller may use it: one look-up, however many orgs there are."""
+        """The org of an alias with the caller's login, if they may use it: one look-up, however many orgs there are."""
         standing = self.standing(caller)
-        return decision.find_org(caller.principal, standing, self.scope, catalog.by_alias, alias, self.now())
+        org = decision.find_org(caller.principal, standing, self.scope, catalog.by_alias, alias, self.now())
+        return overlay(org, caller.principal.name, catalog.connections) if org is not None else None

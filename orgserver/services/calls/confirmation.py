@@ -238,7 +238,7 @@ def _who_allows(caller: Caller) -> str:
 def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:
     bound = {
         "principal": caller.principal.name,
-        "org": org.row_id,
+        "org": org.login_owner,
         "tool": intent.tool,
         "verb": confirm.verb,
         "arguments": confirm.arguments,

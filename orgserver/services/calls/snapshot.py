@@ -26,7 +26,9 @@ async def take_snapshot(store: Store, intent: Intent, spec: SnapshotSpec, sessio
     """Read what will be replaced, and keep it; whatever prevents that, the change is not sent."""
     record_id, before = await _before(spec, session)
     row_id = session.org.row_id
-    snapshot = Snapshot(row_id, spec.sobject, record_id, before, spec.after)
+    login = session.org.login
+    login_id = login.id if login.is_own else None
+    snapshot = Snapshot(row_id, spec.sobject, record_id, before, spec.after, login_id)
     try:
         async with store.database.reading() as reading:
             await store.orgs.credentials.data_key(

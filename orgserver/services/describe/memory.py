@@ -178,4 +178,7 @@ class Attempts:
 
 def describe_key(org: Org, sobject: str) -> DescribeKey:
     """What tells describes apart: users of one org may see different fields."""
-    return DescribeKey(org.row_id, org.user.id if org.user is not None else "", sobject.lower(), org.api_version)
+    user_id = org.user.id if org.user is not None else ""
+    if not user_id and org.login.is_own:  # whose user is not known yet: nobody else's describes are theirs
+        user_id = f"login {org.login.id}"
+    return DescribeKey(org.row_id, user_id, sobject.lower(), org.api_version)

@@ -112,7 +112,7 @@ def _plan_objects(
     def plan(org: Org) -> Plan[ObjectPage]:
         first = 0
         if cursor is not None:
-            first = cursors.read(key, cursor, org=org.row_id, principal=principal, arguments=arguments).skip
+            first = cursors.read(key, cursor, org=org.login_owner, principal=principal, arguments=arguments).skip
 
         async def send(session: OrgSession) -> ObjectPage:
             every = await schemas.objects(session, caller)
@@ -121,7 +121,7 @@ def _plan_objects(
             following = None
             if len(matches) > first + len(objects):
                 position = Position(skip=first + len(objects))
-                following = cursors.write(key, position, org=org.row_id, principal=principal, arguments=arguments)
+                following = cursors.write(key, position, org=org.login_owner, principal=principal, arguments=arguments)
             return ObjectPage(objects, len(matches), following)
 
         return Plan("read", send, lambda page: Completion(Outcome.SUCCEEDED, row_count=len(page.objects)), uses=())

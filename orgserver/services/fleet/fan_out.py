@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from orgserver.model.audit import Action
-from orgserver.model.errors import CallError, InvalidArgument, NotSent, Rejected
+from orgserver.model.errors import CallError, InvalidArgument, LoginRequired, NotSent, Rejected
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues, Page
 from orgserver.services.calls.access import Access
@@ -125,6 +125,9 @@ class Fleet:
             try:
                 query = self._queries.query(fan_out.soql, limit=fan_out.limit, seconds=self._seconds)
                 answer: Page | CallError = await self._executor.run(structs.replace(fan_out.call, org=alias), query)
+            except LoginRequired as error:
+                error.hint = error.hint or "a call to this org alone leads you to a login"
+                answer = error
             except CallError as error:
                 answer = error
         fan_out.finished += 1

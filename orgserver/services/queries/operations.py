@@ -176,14 +176,14 @@ class QueryOperations:
         if cursor is None:
             return cursors.BEGINNING
         return cursors.read(
-            self._cursor_key, cursor, org=org.row_id, principal=caller.principal.name, arguments=arguments
+            self._cursor_key, cursor, org=org.login_owner, principal=caller.principal.name, arguments=arguments
         )
 
     def _page(self, caller: Caller, org: Org, piece: Piece, arguments: dict[str, Any]) -> Page:
         following = None
         if piece.rest is not None:
             following = cursors.write(
-                self._cursor_key, piece.rest, org=org.row_id, principal=caller.principal.name, arguments=arguments
+                self._cursor_key, piece.rest, org=org.login_owner, principal=caller.principal.name, arguments=arguments
             )
         warnings = piece.warnings if piece.is_flat else (*piece.warnings, *subquery_rows.warnings(piece.records))
         return Page(piece.records, piece.total_size, following, warnings, is_limited=piece.is_limited)

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from orgserver.model import names, times
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org
@@ -37,7 +38,7 @@ _ESCAPE = 6
 
 def user_zone(org: Org) -> str:
     """The time zone of the org's user."""
-    return org.user.time_zone if org.user else "UTC"
+    return (org.user.time_zone if org.user is not None else "") or "UTC"
 
 
 # -- writing
@@ -192,22 +193,22 @@ def _day(at: datetime, zone: ZoneInfo) -> datetime:
 
 
 class Attendees:
-    """Who was invited; an org without invitations is asked once."""
+    """Who was invited; where there are no invitations for a login to see, it is asked once."""
 
     def __init__(self) -> None:
-        self._orgs_without: set[str] = set()
+        self._logins_without: set[LoginKey] = set()
 
     async def read(self, session: OrgSession, event: RecordId) -> dict[str, Any]:
         """The event's ``attendees``; nothing where the org has none, a word where they could not be read."""
         may_look = session.limits.may_compare("EventRelation", ("EventId", "IsInvitee"), session.schemas)
-        if session.org.row_id in self._orgs_without or not may_look:
+        if session.org.login in self._logins_without or not may_look:
             return {}
         try:
             rows = await self._read_rows(session, event)
         except Rejected as error:
             if error.code != "INVALID_TYPE":
                 return {"attendees_unread": error.code}
-            self._orgs_without.add(session.org.row_id)
+            self._logins_without.add(session.org.login)
             return {}
         except CallError as error:
             return {"attendees_unread": error.code}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from orgserver.model.access.logins import LoginKey
 from orgserver.model.errors import Rejected
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.salesforce.protocol import standard_fields
@@ -24,7 +25,7 @@ class DefaultFields:
     """
 
     def __init__(self) -> None:
-        self._lacking: dict[tuple[str, SObjectName], frozenset[str]] = {}
+        self._lacking: dict[tuple[LoginKey, SObjectName], frozenset[str]] = {}
 
     def ask(
         self,
@@ -55,7 +56,7 @@ class DefaultFields:
         if not base or (fields is not None and not extra):
             return await send(base)
         optional = frozenset(extra if fields is not None else (*base, *extra))
-        key = (session.org.row_id, sobject)
+        key = (session.org.login, sobject)
         lacking = self._lacking.get(key, frozenset())
         while True:
             names = tuple(name for name in (*base, *extra) if name not in lacking & optional)

@@ -17,7 +17,7 @@ from orgserver.model.access.logins import LoginKey
 from orgserver.model.audit import Action, Completion, Intent, Outcome, org_facts
 from orgserver.model.errors import NotSent, StoreError, Unanswered
 from orgserver.model.names import new_id
-from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
+from orgserver.model.orgs import AccessToken, Org, OrgState, OrgUser, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth.oauth import TokenAnswer
@@ -144,8 +144,15 @@ class RefreshOutcomes:
         settled = access.instance_url == instance_named_by(answer, org)
         refresh_token = answer.refresh_token or credential.refresh_token
         intent = intent_on(org)
+        refusals: list[str] = []
 
         def change(tx: Transaction) -> bool:
+            refusals[:] = self._pin_user_in(tx, org, answer)
+            if refusals:
+                self._steps.end_in(tx, granted, holder, state=OrgState.QUARANTINED, cause=refusals[0])
+                code = OrgState.QUARANTINED.value
+                self._store.audit.record_in(tx, intent, Completion(_outcome(code), error_code=code, attempts=1))
+                return True
             stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
             if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
                 for each in policies.pin_in(tx, org.row_id, answer.org_id):
@@ -156,10 +163,23 @@ class RefreshOutcomes:
             return stored
 
         await self._put(Deposit(org, credential.fencing, change, answer.refresh_token, access))
+        if refusals:
+            raise token_errors.quarantined(org, refusals[0])
         if self._observer is not None:
             self._observer.refreshed()
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
         return access, settled
+
+    def _pin_user_in(self, tx: Transaction, org: Org, answer: TokenAnswer) -> list[str]:
+        """Note whom the first answer to a person's assertion logs in; why not, where that is another person already."""
+        connection = org.connection
+        if connection is None or connection.user is not None or org.org_id is None:
+            return []
+        connections = self._store.orgs.connections
+        if connections.user_is_taken_in(tx, org.org_id, answer.user_id, connection.principal):
+            return ["the Salesforce user that it logs in is another person's login already"]
+        connections.pin_in(tx, org.login, OrgUser(answer.user_id, connection.username, ""))
+        return []
 
     async def quarantine(self, granted: Granted, rotated: Secret | None, mismatch: str, holder: str) -> None:
         """Of an answer for another org or host, the refresh token alone is stored."""
@@ -225,6 +245,8 @@ def find_mismatch(org: Org, answer: TokenAnswer) -> str | None:
     """Why an answer is not this login's to get, if it is not."""
     if org.org_id is not None and answer.org_id != org.org_id:
         return f"its login host answered for another org ({answer.org_id})"
+    if org.login.is_own and org.user is not None and answer.user_id != org.user.id:
+        return f"it answered for another Salesforce user ({answer.user_id})"
     if org.connection is not None and org.user is not None and answer.user_id != org.user.id:
         return f"it answered for another Salesforce user ({answer.user_id})"
     try:

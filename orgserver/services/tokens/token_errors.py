@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway
+from orgserver.model.errors import CallError, LoginRequired, NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
 from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.store.processes.lock_holders import Holder
@@ -10,6 +10,8 @@ from orgserver.store.processes.lock_holders import Holder
 
 def closed(org: Org, stored: Org | None) -> NeedsLogin:
     """Why this org must not be asked for a token."""
+    if org.login.is_own:
+        return _own_ended(org, stored.cause if stored is not None else None)
     if stored is None:
         return needs_login(org, "it has no credential")
     if stored.state is OrgState.QUARANTINED:
@@ -25,6 +27,8 @@ def closed(org: Org, stored: Org | None) -> NeedsLogin:
 
 def quarantined(org: Org, cause: str | None) -> NeedsLogin:
     """What an org answers whose login host said something that may not be true."""
+    if org.login.is_own:
+        return _own_ended(org, cause)
     return NeedsLogin(
         f"{org.alias} is quarantined: {cause}",
         code="QUARANTINED",
@@ -41,10 +45,39 @@ def lost(org: Org, error: CallError) -> NotSent:
 
 def needs_login(org: Org, cause: str | None) -> NeedsLogin:
     """What an org without a working credential answers."""
+    if org.login.is_own:
+        return _own_ended(org, cause)
     return NeedsLogin(
         f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
         hint=setup_first(org, cause) or f"an administrator runs: {log_in_again(org)}",
     )
+
+
+def login_missing(org: Org) -> LoginRequired:
+    """What is said to who has not logged in to an org where everybody has a login of their own.
+
+    What to do about it is said by whoever knows how the caller came.
+    """
+    message = f"{org.alias} takes calls with a login of your own, which you have not given yet"
+    return LoginRequired(message, row_id=org.row_id)
+
+
+def login_waits(org: Org) -> LoginRequired:
+    """What is said to who would be logged in by a mapping that nobody has seen."""
+    connection = org.connection
+    whom = f"{connection.principal} as {connection.username}" if connection is not None else "you"
+    return LoginRequired(
+        f"an administrator must confirm first who you are in {org.alias}",
+        row_id=org.row_id,
+        hint=f"an administrator confirms {whom}: orgserver connections --confirm",
+    )
+
+
+def _own_ended(org: Org, cause: str | None) -> LoginRequired:
+    if org.is_login_missing:
+        return login_missing(org)
+    message = f"your own login to {org.alias} is of no use any more: {cause or 'it has ended'}"
+    return LoginRequired(message, row_id=org.row_id)
 
 
 def setup_first(org: Org, cause: str | None) -> str | None:

@@ -38,6 +38,8 @@ class Undo:
     """What the org's policy has against it: doing it all the same is denied, on record."""
     needs_confirmation: bool = False
     """Whether it deletes in an org whose policy wants a person to confirm deletes."""
+    acts_as: str | None = None
+    """The Salesforce user of the person's own login by which it would be done; None: the one that all share."""
     kind: str | None = None
     """``problem`` without what belongs to this entry alone, where that is another text."""
 

@@ -50,7 +50,7 @@ class Restorer:
         self._access = access
         self._executor = executor
         self._log = log
-        self._field_infos: dict[tuple[str, str], FieldInfos] = {}
+        self._field_infos: dict[tuple[str, str, str], FieldInfos] = {}
 
     async def preview_entry(self, caller: Caller, entry_id: str) -> Undo:
         """Look at what undoing an entry would meet. CannotUndo, or the CallError of looking."""
@@ -143,7 +143,8 @@ class Restorer:
         )
         read_only = f"{org.alias} is read-only" if org.policy.read_only else None
         needs_confirmation = how == "delete" and org.policy.confirm_deletes
-        return replace(undo, policy_problem=read_only, needs_confirmation=needs_confirmation)
+        acts_as = org.user.username if org.login.is_own and org.user is not None else None
+        return replace(undo, policy_problem=read_only, needs_confirmation=needs_confirmation, acts_as=acts_as)
 
     async def _judge(
         self,
@@ -209,7 +210,7 @@ class Restorer:
         raise CannotUndo(f"the org of this entry ({entry.org}) was removed")
 
     async def _describe_fields(self, caller: Caller, restore: Restore) -> FieldInfos:
-        key = (restore.row_id, restore.sobject)
+        key = (caller.principal.name, restore.row_id, restore.sobject)
         if key not in self._field_infos:
             plan = undo_operations.describe_fields(restore)
             self._field_infos[key] = await self._run(caller, restore, plan)
@@ -227,7 +228,8 @@ class Restorer:
     ) -> Undo:
         """A record that was made and then changed in fields that the create did not touch is not deleted unasked."""
         by = now.get("lastmodifiedbyid")
-        if restore.record_id not in simulated.remade and org.user is not None and by not in (None, org.user.id):
+        creator = undo.entry.salesforce_user or org.user
+        if restore.record_id not in simulated.remade and creator is not None and by not in (None, creator.id):
             return replace(undo, problem="somebody else changed the record since it was created", forceable=True)
         for later in await self._log.newest(EntryFilter(action="update", record_id=restore.record_id), 100):
             if later.outcome in HAPPENED and later.id not in simulated.entries:

@@ -67,6 +67,8 @@ class Snapshot:
     """None for a create."""
     after: FieldValues | None
     """None for a delete."""
+    login_id: str | None = None
+    """Of whose own login has read it; None: the shared one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def save_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, snapshot:
     if tx.connection.execute(owner).first() is None:
         raise StoreError("the org was removed a moment ago")
     salt, plain = os.urandom(_SALT), _encode_snapshot(snapshot)
-    sealed = orgs.credentials.data_key_in(tx, RowId(snapshot.row_id)).seal(plain, context(snapshot.row_id, entry_id))
+    where = context(snapshot.row_id, entry_id, snapshot.login_id)
+    sealed = orgs.credentials.data_key_in(tx, RowId(snapshot.row_id)).seal(plain, where)
     tx.connection.execute(
         insert(_rows).values(
             entry_id=entry_id,
@@ -111,6 +114,7 @@ def save_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, snapshot:
             time=tx.now,
             salt=salt,
             sealed=sealed,
+            login_id=snapshot.login_id,
         )
     )
     log.values_in(tx, entry_id, digest(salt, plain))
@@ -125,10 +129,10 @@ async def load(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Snapsh
     if (await connection.execute(owner)).first() is None:
         raise Unsealable("the org of these values was removed, and their key with it")
     key = await orgs.credentials.data_key(connection, row.row_id)
-    values: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
+    values: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id, row.login_id)))
     if not _is_about(row, values):
         raise Unsealable("these values were kept for another record: somebody has edited the store")
-    return Snapshot(row.row_id, row.object, row.record_id, values["before"], values["after"])
+    return Snapshot(row.row_id, row.object, row.record_id, values["before"], values["after"], row.login_id)
 
 
 def _encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -182,7 +186,7 @@ def find_problem(connection: Connection, open_snapshot: Open) -> tuple[int, str]
 
 def _fits(row: Any, open_snapshot: Open) -> bool:
     try:
-        plain = open_snapshot(row.row_id, row.wrapped, row.sealed, context(row.row_id, row.entry_id))
+        plain = open_snapshot(row.row_id, row.wrapped, row.sealed, context(row.row_id, row.entry_id, row.login_id))
         is_same = digest(row.salt, plain) == json.loads(row.canonical)["digest"]
     except (Unsealable, TypeError):
         return False
@@ -194,9 +198,9 @@ def digest(salt: bytes, plain: bytes) -> str:
     return hashlib.sha256(salt + plain).hexdigest()
 
 
-def context(row_id: str, entry_id: str) -> Context:
-    """Where kept values belong."""
-    return Context(row_id, _rows.name, "sealed", entry_id)
+def context(row_id: str, entry_id: str, login_id: str | None) -> Context:
+    """Where kept values belong: to their entry, and to whose own login has read them."""
+    return Context(row_id, _rows.name, "sealed", entry_id if login_id is None else f"{entry_id}:{login_id}")
 
 
 def _list_conditions(criteria: SnapshotFilter) -> list[ColumnElement[bool]]:

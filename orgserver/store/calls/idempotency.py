@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.usage import ApiUse
 from orgserver.model.audit import Intent, Outcome
@@ -69,6 +70,20 @@ def begin_in(tx: Transaction, intent: Intent, idempotency_key: IdempotencyKey) -
     if row.arguments_digest != idempotency_key.arguments_digest or row.outcome == Outcome.PENDING.value:
         return Begun("clash", outcome=row.outcome)
     return Begun("replay", outcome=row.outcome, answer=row.answer, entry_id=row.entry_id)
+
+
+async def is_answered(connection: AsyncConnection, key: IdempotencyKey, now: int) -> bool:
+    """Whether the first use of a key with these arguments is over, and its answer kept."""
+    keys = call_tables.idempotency
+    first = select(keys.c.outcome).where(
+        keys.c.principal == key.principal,
+        keys.c.row_id == key.row_id,
+        keys.c.key_digest == key.key_digest,
+        keys.c.arguments_digest == key.arguments_digest,
+        keys.c.expires_at >= now,
+    )
+    outcome = (await connection.execute(first)).scalar()
+    return outcome is not None and outcome != Outcome.PENDING.value
 
 
 def settle_in(tx: Transaction, entry_id: str, outcome: Outcome, answer: bytes | None) -> None:

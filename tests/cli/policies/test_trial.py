@@ -149,7 +149,7 @@ async def test_an_org_that_takes_no_calls_is_told(app, caller, try_, command) ->
     code, disabled = await try_(*soql)
     await app.registry.update(caller, "acme", enabled=True)
     mark = partial(
-        app.store.orgs.mark_in, row_id=org.row_id, state=OrgState.NEEDS_LOGIN, cause="invalid_grant", problem=None
+        app.store.orgs.mark_in, login=org.login, state=OrgState.NEEDS_LOGIN, cause="invalid_grant", problem=None
     )
     await app.store.database.write(mark)
 

@@ -185,7 +185,8 @@ async def test_a_contact_that_an_agent_updated_is_not_deleted_unasked(
 async def test_a_field_that_may_not_be_written_any_more_is_named(app: App, caller: Caller, restorer: Restorer) -> None:
     made = await create(app, caller)
     await change(app, caller, made, Phone="5")
-    restorer._field_infos[(await app.access.org(caller, "acme"))[0].row_id, CONTACT] = {"phone": {"updateable": False}}
+    row_id = (await app.access.org(caller, "acme"))[0].row_id
+    restorer._field_infos[caller.principal.name, row_id, CONTACT] = {"phone": {"updateable": False}}
 
     undo = await restorer.preview_entry(caller, (await last(app, "update")).id)
 

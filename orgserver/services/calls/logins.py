@@ -1,0 +1,73 @@
+"""Whose login to an org a call uses: the one that all share, or the caller's own, and never anybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orgserver.model.errors import NeedsLogin
+from orgserver.model.names import RowId
+from orgserver.model.orgs import CLOSED_STATES, Connection, Org
+from orgserver.services.tokens import token_errors
+from orgserver.store.calls.idempotency import IdempotencyKey, is_answered
+from orgserver.store.session import Store
+
+Connections = Mapping[tuple[RowId, str], Connection]
+"""People's own logins, by org and principal; also those that have ended."""
+
+
+class NotPinned(Exception):
+    """A login has not said yet which org it is, registered with ``--no-verify``, or whom an assertion logs in."""
+
+    def __init__(self, org: Org) -> None:
+        super().__init__()
+        self.org = org
+
+
+def overlay(org: Org, principal: str, connections: Connections) -> Org:
+    """The org as a principal's calls meet it: with its own login laid over the shared one, or with none at all.
+
+    Whoever has connected once never uses the shared login again, whatever has become of their own.
+    """
+    if org.identity == "shared":
+        return org
+    connection = connections.get((org.row_id, principal))
+    if connection is not None:
+        return org.with_connection(connection)
+    return org if org.identity == "own-or-shared" else org.without_login()
+
+
+def require(org: Org) -> None:
+    """Raise LoginRequired where the caller must log in before anything can be sent."""
+    error = find_problem(org)
+    if error is not None:
+        raise error
+
+
+async def require_unless_answered(store: Store, org: Org, key: IdempotencyKey | None) -> None:
+    """The same, but for a call that was made and answered before: its answer needs no login.
+
+    NotPinned where it is not known yet whom an assertion logs in.
+    """
+    error = find_problem(org)
+    if error is None:
+        if org.connection is not None and org.user is None:
+            raise NotPinned(org)
+        return
+    if key is not None:
+        async with store.database.reading() as connection:
+            if await is_answered(connection, key, store.database.clock()):
+                return
+    raise error
+
+
+def find_problem(org: Org) -> NeedsLogin | None:
+    """What keeps an own login from being used; None of a shared one, whose state is looked at before."""
+    connection = org.connection
+    if org.is_login_missing:
+        return token_errors.login_missing(org)
+    if connection is None:
+        return None
+    if org.state in CLOSED_STATES:
+        return token_errors.closed(org, org)
+    waits = connection.kind == "jwt" and connection.confirmed_at is None
+    return token_errors.login_waits(org) if waits else None
