@@ -59,7 +59,7 @@ def is_idle(org: Org, days: float, now: datetime) -> bool:
     """Tell whether an org is due; disabled orgs are kept alive all the same."""
     if days <= 0 or org.state is not OrgState.READY or not org.holds_refresh_token:
         return False
-    return (org.refreshed_at or org.created_at) <= now - timedelta(days=days)
+    return (org.refreshed_at or (org.connection or org).created_at) <= now - timedelta(days=days)
 
 
 def choose_due(

@@ -94,6 +94,8 @@ class Connections:
         tx.connection.execute(insert(_connections).values(_columns(connection)))
         if credential is not None:
             self._logins.add_own_in(tx, connection.key, credential, access)
+        if access is not None:
+            self._logins.touch_in(tx, connection.key)
         changed_in(tx, "connection", connection.id)
         return replaced
 
