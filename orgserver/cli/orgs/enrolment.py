@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,8 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
-from orgserver.cli.orgs.org_details import details_of
+from orgserver.cli.orgs.identity_options import IdentityCommand, identity_options, read_identity
+from orgserver.cli.orgs.org_details import details_of, identity_text
 from orgserver.cli.output import print_facts, print_json, tell, warn
 from orgserver.cli.policies.options import policy_options, read_policy
 from orgserver.cli.policies.unknown_names import warn_of_unknown
@@ -47,6 +49,7 @@ _REMOVE = dict.fromkeys(_PASSED_BY, "Remove it where it came from")
 
 @click.command(
     "add-org",
+    cls=IdentityCommand,
     epilog="Examples:\n\n  orgserver add-org acme --auth web --login-url "
     "https://acme.my.salesforce.com --client-id 3MVG9… (opens a browser)\n\n"
     "  orgserver add-org acme --env-file .env\n\n"
@@ -60,6 +63,7 @@ _REMOVE = dict.fromkeys(_PASSED_BY, "Remove it where it came from")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A word to find the org by.")
 @click.option("--replace", is_flag=True, help="Give new credentials to an alias that exists.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the credential now.")
+@identity_options
 @policy_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def add_org(**options: Any) -> None:
@@ -79,7 +83,8 @@ def add_org(**options: Any) -> None:
         raise click.UsageError(str(error)) from None
     api_version_of(options)
     settings = settings_of()
-    registration = read_registration(options, alias, policy=policy)
+    identity = read_identity(options, settings)
+    registration = replace(read_registration(options, alias, policy=policy), identity=identity)
     show(run(enrol(settings, registration)), as_json=options["as_json"])
     if not options["as_json"]:
         tell(f"Next: {shell_line('connect', 'claude-code')}")
@@ -146,6 +151,7 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
             "edition": org.edition or "not known",
             "API": org.api_version,
             "login": org.auth,
+            "identity": identity_text(org),
             "policy": ", ".join(org.policy.limits) or "none: agents may do what this user may",
         }
         print_facts({f"  {name}": value for name, value in facts.items()}, f"{org.alias}: {org.name}")

@@ -35,6 +35,8 @@ def details_of(org: Org) -> dict[str, Any]:
         "trust_hosts": list(org.trusted_hosts),
         "api_version": org.api_version,
         "auth": org.auth,
+        "identity": org.identity,
+        "username_from": str(org.username_from) if org.username_from is not None else None,
         "read_only": org.policy.read_only,
         "keep_values": org.policy.keep_values,
         "confirm_deletes": org.policy.confirm_deletes,
@@ -45,6 +47,12 @@ def details_of(org: Org) -> dict[str, Any]:
         "refreshed_at": _iso(org.refreshed_at),
         "token_dies_at": _iso(keepalive.dies_at(org)),
     }
+
+
+def identity_text(org: Org) -> str:
+    """Whose login calls use, in a word or two."""
+    source = f", username from {org.username_from}" if org.username_from is not None else ""
+    return f"{org.identity}{source}"
 
 
 def lines_of(org: Org) -> dict[str, Any]:
@@ -84,7 +92,9 @@ def own_changes(before: Org, after: Org) -> list[dict[str, Any]]:
     """What it changed beside its policy."""
 
     def facts(org: Org) -> dict[str, Any]:
-        return {"alias": org.alias, "state": org.visible_state.value, "tags": list(org.tags)}
+        source = str(org.username_from) if org.username_from is not None else None
+        own = {"identity": org.identity, "username_from": source}
+        return {"alias": org.alias, "state": org.visible_state.value, "tags": list(org.tags)} | own
 
     return _compare(facts(before), facts(after))
 

@@ -12,6 +12,7 @@ from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.orgs import enrolment, org_details
 from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
+from orgserver.cli.orgs.identity_options import IdentityCommand, identity_options, read_identity
 from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.output import plain, print_json, safe, tell, warn
 from orgserver.cli.policies.limit_texts import change_lines, loosening_lines
@@ -23,6 +24,7 @@ from orgserver.model import names
 from orgserver.model.access.policies import Policy, option
 from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.orgs import Caller, Credential, Org
+from orgserver.services.orgs.identities import IdentityChange, loosens
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled
@@ -35,8 +37,10 @@ _NEED_AUTH = (
 
 @click.command(
     "update-org",
+    cls=IdentityCommand,
     epilog="Examples:\n\n  orgserver update-org acme --rename acme-eu --read-only\n\n"
-    "  orgserver update-org acme --auth web (logs in again, to the same org)",
+    "  orgserver update-org acme --auth web (logs in again, to the same org)\n\n"
+    "  orgserver update-org acme --identity own (each principal logs in: orgserver connect-org acme)",
 )
 @click.argument("alias", shell_complete=completion.aliases)
 @click.option("--rename", metavar="NEW", help="A new alias; everything else stays.")
@@ -44,13 +48,15 @@ _NEED_AUTH = (
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Words to find the org by, instead of those it has.")
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
 @credential_options
+@identity_options
 @changed_policy_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def update_org(alias: str, as_json: bool, **options: Any) -> None:
     """Rename, enable, disable or limit an org, or log in to it again. Running servers see it at once.
 
-    Limits bind the org by whatever alias, also after it was removed and added again. Taking one away (--no-…) needs a
-    person at a terminal, with a one-time code where one is set up (orgserver approvals setup).
+    Limits and the identity bind the org by whatever alias, also after it was removed and added again. Taking a limit
+    away (--no-…), or going back from own logins to the shared one, needs a person at a terminal, with a one-time code
+    where one is set up (orgserver approvals setup).
 
     With --auth the org gets a new credential, which must be of the same org; what is not given again stays as it is,
     and the old refresh token is revoked at Salesforce where that cannot touch the new one.
@@ -59,12 +65,15 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
     stray = next((name for name in _NEED_AUTH if options[name]), None)
     if stray and not options["auth"]:
         raise click.UsageError(f"--{stray.replace('_', '-')} changes the credential, so it needs --auth")
-    if not changes and not options["auth"]:
+    identifies = options["identity"] or options["username_from"]
+    if not changes and not options["auth"] and not identifies:
         raise click.UsageError("nothing to change; see --help")
     api_version_of(options)
     settings = settings_of()
-    caller, policy = run(_permission(settings, alias, changes.get("policy")))
-    enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
+    caller, policy, identity = run(_permission(settings, alias, changes.get("policy"), options))
+    if identity is not None and not options["auth"]:
+        changes["identity"] = identity
+    enrolled = _log_in_again(settings, alias, options, identity) if options["auth"] else None
     before, after, twins = run(_change(settings, caller, alias, changes, policy)) if changes else (None, None, ())
     if enrolled is not None:
         enrolment.show(replace(enrolled, org=after or enrolled.org), as_json=as_json)
@@ -107,22 +116,45 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 
-async def _permission(settings: Settings, alias: str, edit: PolicyEdit | None) -> tuple[Caller, Policy | None]:
-    """Ask a person before a limit is taken away or widened: who changes the org, and the limits that were judged."""
-    if edit is None:
-        return operator(), None
+async def _permission(
+    settings: Settings, alias: str, edit: PolicyEdit | None, options: dict[str, Any]
+) -> tuple[Caller, Policy | None, IdentityChange | None]:
+    """Ask a person before a limit is taken away or widened, or more people act as one user.
+
+    Who changes the org, the limits that were judged, and whose login its calls are to use.
+    """
+    if edit is None and not any(options[name] for name in ("identity", "username_from", "auth")):
+        return operator(), None, None
     async with app_of(settings) as app:
         org = await app.registry.one(alias)
-        for name, items in edit.absent_from(org.policy).items():
-            warn(f"{org.alias}: {option(name)} does not name {', '.join(items)}, so nothing is taken away there")
-        after = edit.apply(org.policy)
-        warn_of_contradictions(edit, org.policy, after)
-        if not org.policy.loosened_by(after):
-            return operator(), org.policy
+        identity = read_identity(options, settings, org)
+        questions = _identity_questions(org, identity, options)
+        policy = org.policy if edit is not None else None
+        if edit is not None:
+            questions += _limit_questions(org, edit)
+        if not questions:
+            return operator(), policy, identity
         also = "".join(f", {twin}" for twin in await app.registry.twins(org))
-        changes = "; ".join(loosening_lines(org.policy, after))
-        question = f"Loosen the limits of {org.alias}{also} ({org.name}, {org.org_id}): {changes}?"
-        return await agree_guarded(app, "update-org", question, undone=f"{org.alias} was not changed"), org.policy
+        question = f"Loosen the limits of {org.alias}{also} ({org.name}, {org.org_id}): {'; '.join(questions)}?"
+        caller = await agree_guarded(app, "update-org", question, undone=f"{org.alias} was not changed")
+        return caller, policy, identity
+
+
+def _identity_questions(org: Org, change: IdentityChange | None, options: dict[str, Any]) -> list[str]:
+    """What a person is asked of whose login is used; what does not go together is refused before."""
+    if change is None:
+        return []
+    after, _ = change.apply(org, options["auth"])
+    return [f"identity {org.identity} → {after}"] if loosens(org.identity, after) else []
+
+
+def _limit_questions(org: Org, edit: PolicyEdit) -> list[str]:
+    """The same of limits."""
+    for name, items in edit.absent_from(org.policy).items():
+        warn(f"{org.alias}: {option(name)} does not name {', '.join(items)}, so nothing is taken away there")
+    after = edit.apply(org.policy)
+    warn_of_contradictions(edit, org.policy, after)
+    return loosening_lines(org.policy, after) if org.policy.loosened_by(after) else []
 
 
 async def _change(
@@ -137,10 +169,10 @@ async def _change(
         return before, org, await app.registry.twins(org)
 
 
-def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:
+def _log_in_again(settings: Settings, alias: str, options: dict[str, Any], identity: IdentityChange | None) -> Enrolled:
     org, stored = run(_stored(settings, alias))
     registration = read_registration(options, org.alias, policy=Policy(), org=org, stored=stored)
-    return run(enrolment.enrol(settings, registration))
+    return run(enrolment.enrol(settings, replace(registration, identity=identity)))
 
 
 async def _stored(settings: Settings, alias: str) -> tuple[Org, Credential | None]:

@@ -48,3 +48,7 @@ class UsernameFrom:
 
     kind: Literal["principal", "claim", "map"]
     claim: str | None = None
+
+    def __str__(self) -> str:
+        """As ``--username-from`` takes it, but for the file of a map."""
+        return f"claim:{self.claim}" if self.kind == "claim" else self.kind

@@ -10,6 +10,7 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, new_id
 from orgserver.model.orgs import Caller, Org
+from orgserver.services.orgs.identities import IdentityChange, identify_in
 from orgserver.store.orgs import policies, rows
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -24,6 +25,8 @@ class OrgChanges:
     policy: PolicyEdit = field(default_factory=PolicyEdit)
     """Of the org id's limits, which bind its other aliases too."""
     tags: tuple[str, ...] | None = None
+    identity: IdentityChange | None = None
+    """Of whose login is used, which binds its other aliases too."""
 
 
 def change_org_in(
@@ -47,6 +50,10 @@ def change_org_in(
             raise EnrolmentError(f"the limits of {org.alias} were changed meanwhile", hint="run the command again")
         return changes.policy.apply(old)
 
+    if changes.identity is not None:
+        record_identity_in(tx, store, caller, command, org, changes.identity)
+        if changes == OrgChanges(identity=changes.identity):
+            return rows.one_in(tx, org.row_id) or org
     words = _words(enabled=changes.enabled, alias=changes.rename is not None or None)
     action = Action.POLICY if changes.policy else Action.ENROL
     intent = intent_on(caller, command, org, action).about(words, changes.rename)
@@ -62,6 +69,15 @@ def change_org_in(
     for each in intents:
         store.audit.record_in(tx, each, Completion(Outcome.SUCCEEDED))
     return after
+
+
+def record_identity_in(
+    tx: Transaction, store: Store, caller: Caller, command: str, org: Org, change: IdentityChange
+) -> None:
+    """Set whose login the calls to an org use, with an entry for each alias that this concerns."""
+    for each, words in identify_in(tx, store, org, change):
+        intent = intent_on(caller, command, each, Action.POLICY).about(words)
+        store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
 
 
 def intent_on(

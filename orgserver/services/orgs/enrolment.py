@@ -23,7 +23,7 @@ from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgHosts,
 from orgserver.salesforce import hosts
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
-from orgserver.services.orgs.changes import intent_on
+from orgserver.services.orgs.changes import intent_on, record_identity_in
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
 from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
 from orgserver.services.orgs.registry import Identity, Registry, read_identity
@@ -201,6 +201,8 @@ class Enrolment:
                 self._store.orgs.credentials.touch_in(tx, LoginKey.shared(org.row_id))
             if authenticated.enrolment:
                 self._store.orgs.enrolments.remove_in(tx, authenticated.enrolment, keep_key=existing is None)
+            if registration.identity is not None:
+                record_identity_in(tx, self._store, caller, registration.command, org, registration.identity)
             now = rows.one_in(tx, org.row_id) or org
             others = [each for each in changes if each.org.row_id != org.row_id]
             intent = intent_on(caller, registration.command if existing is None else "update-org", now)

@@ -20,6 +20,7 @@ from orgserver.model.text import clean_text
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences, oauth
 from orgserver.salesforce.auth.token_refusals import GUIDE, what_to_do_in_setup
+from orgserver.services.orgs.identities import IdentityChange, check_identity
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Salesforce matches callbacks character for character; this one is registered for its own command line's app."""
@@ -90,6 +91,8 @@ class Registration:
     trusted_hosts: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
+    identity: IdentityChange | None = None
+    """Whose login calls use; None: as it is, or the shared one."""
     replace: bool = False
     verify: bool = True
     command: str = "add-org"
@@ -101,6 +104,11 @@ def checked(registration: Registration) -> Registration:
     check_host("--login-url", registration.login_url, registration.trusted_hosts)
     if registration.instance_url is not None:
         check_host("--instance-url", registration.instance_url, registration.trusted_hosts)
+    change = registration.identity
+    if change is not None and change.identity is not None:
+        check_identity(registration.alias, registration.auth, change.identity, change.username_from)
+        if not registration.verify:
+            raise EnrolmentError("an identity binds an org whose id is known", hint="leave --no-verify out")
     if registration.auth == "refresh-token" and registration.refresh_token is None:
         raise EnrolmentError("no refresh token was given")
     if registration.auth == "web":

@@ -23,6 +23,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.changes import OrgChanges, change_org_in, intent_on
+from orgserver.services.orgs.identities import IdentityChange
 from orgserver.services.people.differences import record_end_in
 from orgserver.services.tokens.token_errors import closed
 from orgserver.store.people import api_usage, grants
@@ -135,6 +136,7 @@ class Registry:
         enabled: bool | None = None,
         policy: PolicyEdit | Mapping[str, Any] | None = None,
         tags: tuple[str, ...] | None = None,
+        identity: IdentityChange | None = None,
         seen: Policy | None = None,
     ) -> Org:
         """Rename, enable, disable, or change an org's policy, which binds its other aliases too.
@@ -145,7 +147,7 @@ class Registry:
         """
         org = await self.one(alias)
         edit = policy if isinstance(policy, PolicyEdit) else PolicyEdit(policy or {})
-        changes = OrgChanges(rename, enabled, edit, tags)
+        changes = OrgChanges(rename, enabled, edit, tags, identity)
         if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
             raise EnrolmentError(f"an org is already registered as {rename}")
 

@@ -44,6 +44,8 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
         "trust_hosts": [acme.url.partition("://")[2]],
         "api_version": org["api_version"],
         "auth": "refresh-token",
+        "identity": "shared",
+        "username_from": None,
         "read_only": True,
         "keep_values": False,
         "confirm_deletes": False,
