@@ -26,6 +26,8 @@ import orgserver.tools.toolsets  # noqa: F401
 from orgserver.cli.main import cli
 
 STANDARD = range(3)
+ERRORS = "FAULTS_ERRORS_FILE"
+"""In the environment: the file that what it says on standard error is added to."""
 
 
 def run(arguments: Sequence[str], pipes: Mapping[int, Connection], environment: Mapping[str, str]) -> None:
@@ -35,6 +37,8 @@ def run(arguments: Sequence[str], pipes: Mapping[int, Connection], environment: 
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in STANDARD:
         os.dup2(pipes[number].fileno() if number in pipes else nothing, number)
+    if ERRORS in environment:
+        os.dup2(os.open(environment[ERRORS], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
     for end in pipes.values():
         end.close()
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115  # for good

@@ -25,6 +25,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 
 from .driving import CALL_SECONDS, Served, serving_forked
+from .program import ERRORS
 from .store_places import IN_FILE, StorePlace
 
 SERVERS, IN_FLIGHT = 4, 4
@@ -118,7 +119,15 @@ async def under_load(
             settings = place.settings(home, abandoned_seconds=1, heartbeat_seconds=0.2)
             async with open_app(read_settings(settings, {})) as app:
                 await judge(done, app, acme)
+            if "INTERNAL" in done.refused:
+                done.wrong.append(f"a server did not know what happened: {_read_unknown(home.with_name('errors'))}")
     return done
+
+
+def _read_unknown(file: Path) -> str:
+    """The end of what servers said of exceptions that they do not know."""
+    said = file.read_text("utf-8", "replace") if file.exists() else ""
+    return said[-4_000:]
 
 
 async def kill_one(running: dict[int, Served], chance: random.Random) -> None:
@@ -137,7 +146,8 @@ async def _place(
     while not stop.is_set():
         life += 1
         with suppress(ConnectionError):
-            async with serving_forked(home, **LIMITS, **place.environment) as served:
+            errors = {ERRORS: str(home.with_name("errors"))}
+            async with serving_forked(home, **LIMITS, **errors, **place.environment) as served:
                 names = (f"K{number}-{life}-{call}" for call in range(1 << 30))
                 await _call(done, served, next(names))
                 running[number] = served
