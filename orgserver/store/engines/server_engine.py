@@ -141,6 +141,8 @@ class ServerEngine:
                 connection = await stack.enter_async_context(self._reads.connect())
             except exc.TimeoutError:
                 raise StoreBusy("the store is busy: every connection is in use", hint="try again shortly") from None
+            except exc.InvalidRequestError:  # what the pool made anew was closed at once, too
+                raise self.explain(ConnectionResetError(), is_writing=False) from None
             except (DBAPIError, OSError) as error:
                 raise self.explain(error, is_writing=False) from None
             try:

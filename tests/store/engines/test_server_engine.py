@@ -4,11 +4,15 @@ import asyncio
 import threading
 import time
 
+import pytest
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DisconnectionError
 
+from orgserver.model.errors import StoreError
 from orgserver.store import tables
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.database import Database
+from orgserver.store.engines import server_connections
 from orgserver.store.engines.address import ServerAddress
 from orgserver.store.session import open_store
 from orgserver.store.transaction import Transaction, read_clock
@@ -112,5 +116,21 @@ async def test_a_server_that_was_restarted_is_written_again(
 
     await asyncio.gather(store.database.write(changed_in), return_exceptions=True)
     await store.database.write(changed_in)
+
+    await store.close()
+
+
+async def test_reads_whose_new_connections_are_closed_at_once_are_told_that_the_server_is_away(
+    address: ServerAddress, ring: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise DisconnectionError
+
+    monkeypatch.setattr(server_connections, "_refuse_closed", refuse)
+    store = await open_store(address, lambda _create: Vault([ring]))
+
+    with pytest.raises(StoreError, match="does not answer"):
+        async with store.database.reading():
+            pass
 
     await store.close()
