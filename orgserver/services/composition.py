@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orgserver.services.bulk.operation import Bulk
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
+from orgserver.services.calls.first_logins import Mappings
 from orgserver.services.describe.names import CachedNames
 from orgserver.services.describe.operations import DescribeOperations
 from orgserver.services.executor import Executor
@@ -37,10 +38,15 @@ class Services:
 
 
 def make_services(
-    store: Store, access: Access, call_timeout: float, observer: Observer | None = None, notify: Notify | None = None
+    store: Store,
+    access: Access,
+    call_timeout: float,
+    observer: Observer | None = None,
+    notify: Notify | None = None,
+    mappings: Mappings | None = None,
 ) -> Services:
     """Compose them over a store and what reaches its orgs."""
-    executor = Executor(store, access, call_timeout=call_timeout, observer=observer, notify=notify)
+    executor = Executor(store, access, call_timeout=call_timeout, observer=observer, notify=notify, mappings=mappings)
     schemas, cursor_key = executor.schemas, store.cursors
     default_fields, preparation = DefaultFields(), Preparation(schemas)
     queries = QueryOperations(cursor_key, schemas, default_fields)

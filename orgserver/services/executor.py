@@ -19,11 +19,13 @@ from orgserver.model.errors import CallError, LoginRequired, NotSent, PolicyDeni
 from orgserver.model.orgs import Org
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.authorization import Authorization
-from orgserver.services.calls import confirmation, idempotency, logins, snapshot
+from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify, naming_rule
 from orgserver.services.calls.denials import DenialGroups
 from orgserver.services.calls.failures import too_late, unforeseen, with_warnings
+from orgserver.services.calls.first_logins import FirstLogins, Mappings
+from orgserver.services.calls.logins import NotPinned
 from orgserver.services.calls.plan import (
     Call,
     CallLog,
@@ -34,7 +36,6 @@ from orgserver.services.calls.plan import (
 )
 from orgserver.services.calls.questions import Confirmation
 from orgserver.services.describe import name_hints
-from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Schemas
 from orgserver.services.observer import Observer
 from orgserver.store.calls.idempotency import Begun
@@ -57,6 +58,7 @@ class Executor:
         observer: Observer | None = None,
         notify: Notify | None = None,
         answer_seconds: float = ANSWER_SECONDS,
+        mappings: Mappings | None = None,
     ) -> None:
         self._store = store
         self._access = access
@@ -66,6 +68,7 @@ class Executor:
         self.schemas = Schemas(store, self.run)
         self.authorization = Authorization(access, self.schemas)
         self._confirmer = Confirmer(store, call_timeout=call_timeout, answer_seconds=answer_seconds, notify=notify)
+        self._first_logins = FirstLogins(store, access, mappings)
         self._running: dict[asyncio.Task[Any], Execution[Any]] = {}
 
     async def run(self, call: Call, operation: Operation[T]) -> T:
@@ -96,18 +99,19 @@ class Executor:
             try:
                 org, version = await self._access.org(execution.call.caller, execution.call.org)
                 plan = execution.make_plan(org)
+                self._first_logins.check_entered(execution, org)
                 policy = await self.authorization.allow(execution.call, org, plan)
                 lookup = self.schemas.lookup(org)
                 plan = execution.limit(plan, policy, lookup)
-                await logins.require_unless_answered(self._store, org, plan.idempotency_key)
+                await self._first_logins.require(org, plan.idempotency_key)
                 if plan.preflight is not None and not self.schemas.memory.allows(org, plan.preflight):
                     await self.schemas.check_call(execution.call.caller, org, plan.preflight)
                 if plan.confirm is not None:
                     await self._check_confirmation(execution, org, policy, plan.confirm)
                 execution.plan = plan if plan.idempotency_key is None else await self._with_answer_key(org, plan)
                 execution.leave = self._access.client.admit(org.row_id, execution.call.caller.principal.name)
-            except logins.NotPinned as unpinned:
-                await self._pin(execution, unpinned.org)
+            except NotPinned as unpinned:
+                await self._learn(execution, unpinned)
                 continue
             except CallError as error:
                 if await self._is_outdated(version):  # refused by what was true a moment ago
@@ -176,7 +180,7 @@ class Executor:
         except CallError as refusal:
             error = refusal
             if not execution.is_given_up:
-                org_names = OrgNames(self.schemas, execution.call.caller, session)
+                org_names = name_hints.OrgNames(self.schemas, execution.call.caller, session)
                 await name_hints.add_hint(org_names, execution.intent, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": execution.intent.id})
@@ -253,12 +257,12 @@ class Executor:
         await self.log.record(execution, execution.complete(completion))
         return answer
 
-    async def _pin(self, execution: Execution[T], org: Org) -> None:
-        """Learn which org this is before anything is sent to it: what limits it hangs on that."""
+    async def _learn(self, execution: Execution[T], unpinned: NotPinned) -> None:
+        """Learn which org this is, or who calls there, before anything is sent: what limits it hangs on that."""
         error: CallError
         try:
             async with asyncio.timeout_at(execution.deadline):
-                await self._access.pin(org)
+                await self._first_logins.learn(execution, unpinned)
         except TimeoutError:
             error = too_late(Trace(), given_up=execution.is_given_up)
         except CallError as refusal:

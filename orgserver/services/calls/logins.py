@@ -8,8 +8,6 @@ from orgserver.model.errors import NeedsLogin
 from orgserver.model.names import RowId
 from orgserver.model.orgs import CLOSED_STATES, Connection, Org
 from orgserver.services.tokens import token_errors
-from orgserver.store.calls.idempotency import IdempotencyKey, is_answered
-from orgserver.store.session import Store
 
 Connections = Mapping[tuple[RowId, str], Connection]
 """People's own logins, by org and principal; also those that have ended."""
@@ -43,23 +41,6 @@ def require(org: Org) -> None:
         raise error
 
 
-async def require_unless_answered(store: Store, org: Org, key: IdempotencyKey | None) -> None:
-    """The same, but for a call that was made and answered before: its answer needs no login.
-
-    NotPinned where it is not known yet whom an assertion logs in.
-    """
-    error = find_problem(org)
-    if error is None:
-        if org.connection is not None and org.user is None:
-            raise NotPinned(org)
-        return
-    if key is not None:
-        async with store.database.reading() as connection:
-            if await is_answered(connection, key, store.database.clock()):
-                return
-    raise error
-
-
 def find_problem(org: Org) -> NeedsLogin | None:
     """What keeps an own login from being used; None of a shared one, whose state is looked at before."""
     connection = org.connection
@@ -67,7 +48,6 @@ def find_problem(org: Org) -> NeedsLogin | None:
         return token_errors.login_missing(org)
     if connection is None:
         return None
-    if org.state in CLOSED_STATES:
-        return token_errors.closed(org, org)
-    waits = connection.kind == "jwt" and connection.confirmed_at is None
-    return token_errors.login_waits(org) if waits else None
+    if connection.kind == "jwt" and connection.confirmed_at is None:
+        return token_errors.login_waits(org, connection)
+    return token_errors.closed(org, org) if org.state in CLOSED_STATES else None

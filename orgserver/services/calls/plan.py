@@ -144,6 +144,8 @@ class Execution(Watched, Generic[T], kw_only=True):
     approval: Pass | None = None
     """What a person allowed beforehand."""
     is_given_up: bool = False
+    is_entered: bool = False
+    """Whether it was noted already whom a mapping means."""
     time_limit: TimeLimit | None = None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orgserver.model.errors import CallError, LoginRequired, NeedsLogin, NotSent, StoreAway
-from orgserver.model.orgs import Org, OrgState
+from orgserver.model.orgs import Connection, Org, OrgState
 from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.store.processes.lock_holders import Holder
 
@@ -62,14 +62,12 @@ def login_missing(org: Org) -> LoginRequired:
     return LoginRequired(message, row_id=org.row_id)
 
 
-def login_waits(org: Org) -> LoginRequired:
-    """What is said to who would be logged in by a mapping that nobody has seen."""
-    connection = org.connection
-    whom = f"{connection.principal} as {connection.username}" if connection is not None else "you"
+def login_waits(org: Org, connection: Connection) -> LoginRequired:
+    """What is said to who would be logged in by a mapping that nobody has seen yet."""
     return LoginRequired(
-        f"an administrator must confirm first who you are in {org.alias}",
+        f"an administrator must confirm first that you are {connection.username} in {org.alias}",
         row_id=org.row_id,
-        hint=f"an administrator confirms {whom}: orgserver connections --confirm",
+        hint=f"an administrator runs: orgserver connections --confirm {org.alias} {connection.principal}",
     )
 
 
