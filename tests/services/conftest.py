@@ -10,6 +10,9 @@ import httpx
 import pytest
 
 from orgserver.app import App
+from orgserver.model.orgs import Caller
+from orgserver.sandbox.org import SandboxOrg
+from tests.own_logins import caller_of, connect, set_identity
 from tests.senders import HttpxSenders
 
 Answer = httpx.Response | Exception
@@ -83,3 +86,13 @@ def say() -> Callable[..., httpx.Response]:
 @pytest.fixture
 def refuse() -> Callable[..., httpx.Response]:
     return refused
+
+
+@pytest.fixture
+async def shared_by_two(app: App, acme: SandboxOrg, caller: Caller) -> tuple[Caller, Caller]:
+    """Ada and Bob, each with a login of their own to one org."""
+    await set_identity(app, "acme", "own-or-shared")
+    await connect(app, acme, "local:ada")
+    await connect(app, acme, "local:bob")
+    acme.requests.clear()
+    return caller_of("local:ada", caller), caller_of("local:bob", caller)
