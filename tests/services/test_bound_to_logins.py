@@ -1,5 +1,8 @@
 """What was begun with one login goes on with no other: describes, cursors, a person's yes, kept values, an undo."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import update
 
@@ -130,3 +133,36 @@ async def test_kept_values_belong_to_the_login_that_read_them(
     async with app.store.database.reading() as connection:
         with pytest.raises(Unsealable):
             await snapshots.load(connection, app.store.orgs, entry.id)
+
+
+class Person:
+    """Somebody at the client who says yes, after a while."""
+
+    answer = None
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._meanwhile = meanwhile
+
+    async def ask(self, _question: str, _state: str) -> str:
+        await self._meanwhile()
+        return "accept"
+
+
+async def test_a_login_that_is_given_while_a_person_thinks_is_not_what_they_said_yes_to(
+    app: App, acme: SandboxOrg, caller: Caller, shared_by_two: tuple[Caller, Caller]
+) -> None:
+    ada, _ = shared_by_two
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
+    made = await operations.create(app, ada, "t", "acme", CONTACT, {"LastName": "L"})
+
+    async def nothing() -> None:
+        """Nothing happens meanwhile."""
+
+    asked = replace(ada, elicitor=Person(lambda: connect(app, acme, ADA)))
+    with pytest.raises(PolicyDenied) as changed:
+        await operations.delete(app, asked, "t", "acme", CONTACT, made.id)
+    assert changed.value.code == "ORG_CHANGED"
+    assert made.id in acme.records.tables["Contact"]
+
+    await operations.delete(app, replace(ada, elicitor=Person(nothing)), "t", "acme", CONTACT, made.id)
+    assert made.id not in acme.records.tables["Contact"]

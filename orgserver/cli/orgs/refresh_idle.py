@@ -30,13 +30,21 @@ def refresh_idle(as_json: bool) -> None:
                     "ok": result.error is None,
                     "error": str(result.error) if result.error else None,
                 }
+                | ({"principal": _holder(result)} if _holder(result) is not None else {})
                 for result in results
             ]
         )
     else:
         for result in results:
-            click.echo(f"{result.org.alias}: {safe(result.error) if result.error else 'refreshed'}")
+            whose = f" ({safe(_holder(result))})" if _holder(result) is not None else ""
+            click.echo(f"{result.org.alias}{whose}: {safe(result.error) if result.error else 'refreshed'}")
         if not results:
             tell("No org has been idle long enough.")
     if any(result.error for result in results):
         raise Failure
+
+
+def _holder(result: Kept) -> str | None:
+    """Whose own login it is; None: the one that all share."""
+    connection = result.org.connection
+    return connection.principal if connection is not None else None
