@@ -29,7 +29,8 @@ async def test_what_is_read_from_a_store_is_what_was_read_then(folder: Path, tmp
 
     difference = files.differences(folder / sample.RECORDED, texts)
     assert not difference, f"\n{difference}"
-    assert (acme.counters.refreshes, globex.counters.logins) == (1, 1), "a sealed credential was not used"
+    own = 1 if "own-login.json" in texts else 0
+    assert (acme.counters.refreshes, globex.counters.logins) == (1 + own, 1), "a sealed credential was not used"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

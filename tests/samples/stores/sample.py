@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,9 +20,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import orgserver
+from orgserver.app import open_app
+from orgserver.config import read_settings
+from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import Credential
+from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.sandbox.state import schema
+from tests.own_logins import connect, set_identity, user_of
 from tests.snapshots import files
 from tests.snapshots.calls import ABSENT, agent
 from tests.snapshots.shell import Shell
@@ -31,6 +38,8 @@ STORED = ("orgserver.db", "orgserver.db.checkpoints", "master.key")
 PUBLIC_KEY, ADDRESSES, RECORDED = "jwt-public-key.pem", "addresses.json", "recorded"
 ADA = {"org": "acme", "data": {"FirstName": "Ada", "LastName": "Byron"}, "idempotency_key": "ada-1"}
 LATER = "Lovelace"
+PERSON = "ada"
+"""Who has a login of their own to acme, in stores that know of such."""
 _FAR_FUTURE = 4_102_444_800_000_000
 """2100, in microseconds: a request for approval that waits until then."""
 
@@ -48,6 +57,9 @@ async def started() -> AsyncIterator[Sandbox]:
             org.client_id = org.logins.seeded.client_id = f"3MVG9-invented-client-of-{org.alias}"
             org.client_secret = f"invented-client-secret-of-{org.alias}"
             org.refresh_token = f"5Aep-invented-refresh-token-of-{org.alias}"
+        ada = user_of(sandbox.orgs[0], PERSON)
+        family = sandbox.orgs[0].logins.begin(sandbox.orgs[0].client_id, "refresh_token api web", ada.id)
+        family.refresh_token = f"5Aep-invented-refresh-token-of-{PERSON}"
         yield sandbox
 
 
@@ -57,6 +69,7 @@ async def make(folder: Path, work: Path) -> None:
         acme, globex = sandbox.orgs
         shell = Shell(work, sandbox.orgs)
         await _add_orgs(shell, acme, globex)
+        await _connect(shell, acme)
         await _work(shell)
         await shell.run("", "audit hold case-17 --org acme")
         await shell.run("", "audit export --format events")  # which signs a checkpoint
@@ -84,6 +97,15 @@ async def _add_orgs(shell: Shell, acme: SandboxOrg, globex: SandboxOrg) -> None:
         await shell.run("", "add-org globex --auth jwt --credentials-stdin --confirm-deletes", json.dumps(assertion)),
     ):
         assert result.exit_code == 0, result.stderr
+
+
+async def _connect(shell: Shell, acme: SandboxOrg) -> None:
+    """Let an org be used with a person's own login; who has none goes on with the one that all share."""
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        await set_identity(app, "acme", "own-or-shared")
+        connection = replace(await connect(app, acme, PERSON), id=RowId(new_id()))
+        credential = Credential(acme.client_id, None, Secret(f"5Aep-invented-refresh-token-of-{PERSON}"))
+        await app.store.database.write(lambda tx: app.store.orgs.connections.add_in(tx, connection, credential, None))
 
 
 async def _work(shell: Shell) -> None:
@@ -133,6 +155,9 @@ async def read(folder: Path, work: Path, sandbox: Sandbox) -> dict[str, str]:
         ("check-org.json", "check-org --json"),
     ):
         texts[name] = await _printed(shell, line)
+    own = await _use_own_login(shell)
+    if own is not None:
+        texts["own-login.json"] = own
     entries = json.loads(texts["audit-list.json"])
     # What the commands here have added since is another in each run.
     last = max(entry["outcome_sequence"] for entry in entries)
@@ -143,6 +168,19 @@ async def read(folder: Path, work: Path, sandbox: Sandbox) -> dict[str, str]:
     acme.records.add(schema.load("Contact"), values, update["record_ids"][0])
     texts["audit-undo.json"] = await _printed(shell, f"audit undo {update['id']} --dry-run --json")
     return texts
+
+
+async def _use_own_login(shell: Shell) -> str | None:
+    """Who a person is at Salesforce, as their own login, refreshed, says it; None where the store has none."""
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        snapshot = await app.access.reload()
+        org = snapshot.by_alias["acme"]
+        connection = snapshot.connections.get((org.row_id, PERSON))
+        if connection is None:
+            return None
+        await app.access.tokens.current(org.with_connection(connection))
+        user = {"id": connection.user.id, "username": connection.user.username} if connection.user else None
+        return json.dumps({"principal": PERSON, "identity": org.identity, "user": user}, indent=2) + "\n"
 
 
 def open_copy(folder: Path, work: Path, sandbox: Sandbox) -> Shell:

@@ -100,7 +100,7 @@ async def test_an_answer_for_another_salesforce_user_is_not_used(app: App, acme:
         connections.add_in(tx, replace(ada, id=RowId(new_id())), replace(credential, fencing=0), None)
 
     await app.store.database.write(swap)
-    with pytest.raises(NeedsLogin, match="quarantined"):
+    with pytest.raises(NeedsLogin, match="another Salesforce user"):
         await app.access.tokens.current(await as_met_by(app, "ada"))
     assert (await as_met_by(app, "ada")).state is OrgState.QUARANTINED
     assert (await as_met_by(app, None)).state is OrgState.READY
