@@ -44,7 +44,7 @@ class Rotated:
     usage: Mapping[str, int]
     """Values under each key now, by key id."""
     unreadable: tuple[str, ...]
-    """Orgs, or ``sign-ins``, whose data key no key of the ring opens: they were left as they are."""
+    """Orgs, people's logins, or ``sign-ins``, whose data key no key of the ring opens: they were left as they are."""
     source: str
     seconds: float
 
@@ -196,6 +196,8 @@ class MasterKeys:
         async with self._store.database.reading() as connection:
             catalog = await self._store.orgs.catalog(connection)
         names = {str(org.row_id): alias for alias, org in catalog.by_alias.items()} | {self._store.id: "sign-ins"}
+        for login in catalog.connections.values():
+            names[login.id] = f"{login.principal}'s login to {names[login.row_id]}"
         return tuple(sorted(names.get(owner, owner) for owner in owners))
 
 

@@ -38,7 +38,7 @@ def rotate_key(reseal: bool, as_json: bool) -> None:
         report(
             f"{len(rotation.unreadable)} values do not open with any key of the ring, and were left: "
             + ", ".join(rotation.unreadable[:5]),
-            "put the key they need into the ring and run this again, or remove those orgs",
+            "put the key they need into the ring and run this again, or remove those orgs and end those logins",
         )
         raise Failure
 

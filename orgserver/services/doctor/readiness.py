@@ -49,6 +49,7 @@ class Readiness:
             async with self._store.database.reading() as connection:
                 before = self._store.database.clock() - _GRACE_US
                 holders = await diagnostics.find_overdue_holders(connection, before)
+                holders += await self._store.orgs.connections.find_overdue_holders(connection, before)
             if not await asyncio.to_thread(self._opens, canary):
                 return ("the master key does not open the store",)
             holders = [each for each in holders if self._store.process_lock.is_here(each)]

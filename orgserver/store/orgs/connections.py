@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, union_all, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.logins import LoginKey
@@ -58,6 +58,17 @@ class Connections:
             of_own.where(own.refresh_token.is_not(None), own.client_id == client_id, _of.user_id == user_id),
         ).subquery()
         return (await connection.execute(select(func.count()).select_from(living))).scalar_one()
+
+    async def find_overdue_holders(self, connection: AsyncConnection, before: int) -> list[str]:
+        """Of people's logins what ``diagnostics.find_overdue_holders`` says of those that all share."""
+        leases, own = tables.leases.c, _credentials.c
+        overdue = (
+            select(leases.holder)
+            .join(_connections, _of.id == leases.row_id)
+            .join(_credentials, and_(own.id == leases.row_id, own.fencing == leases.fencing))
+            .where(leases.expires_at < before, leases.sent_at.is_not(None), _of.state == OrgState.READY.value)
+        )
+        return list((await connection.execute(overdue)).scalars())
 
     def find_in(self, tx: Transaction, row_id: RowId, principal: str) -> Connection | None:
         """The same as ``find``, in a change."""

@@ -183,16 +183,29 @@ async def test_an_end_leaves_nothing_that_opens_and_stays_on_record(world: World
         return (
             tx.connection.execute(select(keys.owner).where(keys.owner == world.ada.id)).first(),
             tx.connection.execute(select(leases.holder).where(leases.row_id == world.ada.id)).first(),
-            world.store.orgs.connections.ends_of_in(tx, principal="ada"),
+            [each.id for each in world.store.orgs.connections.ends_of_in(tx, principal="ada")],
         )
 
-    assert await world.write(look) == (None, None, [world.ada_elsewhere])
+    assert await world.write(look) == (None, None, [world.ada_elsewhere.id])
     steps = Refreshes(world.store.orgs, world.store.process_lock, 5.0)
     access = AccessToken(Secret("late access"), "https://x.my.salesforce.com", 5)
     late = await world.write(lambda tx: steps.keep_in(tx, granted, "holder", Secret("late"), access))
     assert not late, "an answer that comes after the end revives nothing"
     assert isinstance(await world.begin(world.ada.key), Closed)
     assert isinstance(await world.begin(world.bob.key), Granted)
+
+
+async def test_a_refresh_of_a_login_that_never_came_back_is_known(world: World) -> None:
+    assert isinstance(await world.begin(world.ada.key), Granted)
+    connections, later = world.store.orgs.connections, world.store.database.clock() + 600_000_000
+
+    async def look() -> list[str]:
+        async with world.store.database.reading() as connection:
+            return await connections.find_overdue_holders(connection, later)
+
+    assert len(await look()) == 1
+    await world.write(lambda tx: connections.end_in(tx, world.ada.key, "disabled"))
+    assert await look() == []
 
 
 async def test_whoever_logs_in_again_has_another_login(world: World) -> None:
