@@ -277,3 +277,15 @@ async def test_whom_a_mapping_means_is_noted_once_before_anything_is_sent(
 
     assert mapping.entered == [ADA, BOB]
     assert users == [[user_of(acme, ADA).id]] * 2 + [[acme.user_id] if told == "shared" else []]
+
+
+async def test_each_person_is_told_of_their_own_login(app: App, acme: SandboxOrg, caller: Caller) -> None:
+    await set_identity(app, "acme", "own")
+    await connect(app, acme, ADA)
+
+    told = {}
+    for name in (ADA, BOB):
+        page = await app.services.visible_orgs.page(Call(caller_of(name, caller), "t"), "acme", None)
+        told[name] = (page.orgs[0]["state"], (page.orgs[0]["user"] or {}).get("id"))
+
+    assert told == {ADA: ("ready", user_of(acme, ADA).id), BOB: ("needs_login", None)}
