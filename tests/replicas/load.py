@@ -27,6 +27,8 @@ class Load:
     """Codes of errors that tools answered."""
     lost: list[str] = field(default_factory=list)
     """Names for which the proxy had no answer."""
+    late: list[str] = field(default_factory=list)
+    """Names for which nothing came in time, not even from the proxy."""
 
     def note(self, name: str, response: httpx2.Response) -> None:
         if response.status_code == 502:  # the proxy's own
@@ -52,7 +54,10 @@ async def load(world: Replicas, key: str, callers: int = CALLERS) -> AsyncIterat
         while not stop.is_set():
             number += 1
             name = f"K{caller}-{number}"
-            done.note(name, await world.post(key, TOOL, org="acme", data={"LastName": name}))
+            try:
+                done.note(name, await world.post(key, TOOL, org="acme", data={"LastName": name}))
+            except httpx2.TimeoutException:
+                done.late.append(name)
 
     tasks = [asyncio.create_task(call_on(caller)) for caller in range(callers)]
     try:

@@ -32,7 +32,7 @@ class Upgraded:
 
     @property
     def holds(self) -> bool:
-        failed = self.load.lost or self.load.refused or self.judged.wrong or self.judged.unknown
+        failed = self.load.lost or self.load.late or self.load.refused or self.judged.wrong or self.judged.unknown
         return not failed and len(self.load.answered) > STEP
 
     def __str__(self) -> str:

@@ -28,6 +28,8 @@ from tests.serving.over_http.both_ways import headers_of
 from tests.serving.over_http.signin.walk import settings_of
 
 REPLICAS = 4
+CALL_SECONDS = 90.0
+"""For a caller: the proxy has given up before."""
 LIMITS = {
     "ORGSERVER_HEARTBEAT_SECONDS": "0.2",
     "ORGSERVER_HTTP_RATE": "10000",
@@ -177,7 +179,7 @@ async def replicas(
         of_servers["ORGSERVER_ABANDONED_SECONDS"] = str(abandoned_seconds)
         of_servers["ORGSERVER_MASTER_KEY_FILE"] = str(home / "master.key")
         options = ["--public-url", proxy.url] + (["--allow-registration"] if provider is not None else [])
-        client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=60))
+        client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=CALL_SECONDS))
         world = Replicas(folder, database_url, proxy, sandbox, app, of_servers, options, stack, client, forks)
         if provider is not None:
             await provider.set(redirect_uris=[f"{proxy.url}/signin/callback"])
