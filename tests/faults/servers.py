@@ -125,9 +125,9 @@ async def under_load(
 
 
 def _read_unknown(file: Path) -> str:
-    """The end of what servers said of exceptions that they do not know."""
+    """What servers said of the first exception that they do not know."""
     said = file.read_text("utf-8", "replace") if file.exists() else ""
-    return said[-4_000:]
+    return said.partition("not foreseen")[2][:4_000]
 
 
 async def kill_one(running: dict[int, Served], chance: random.Random) -> None:

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
-    AsyncExitStack,
     asynccontextmanager,
     nullcontext,
+    suppress,
 )
 from typing import TYPE_CHECKING, TypeVar
 
@@ -134,21 +134,25 @@ class ServerEngine:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading, of one snapshot from its first query on."""
+        connection = await self._connect_reader()
+        try:
+            yield connection
+        except (DBAPIError, TimeoutError) as error:
+            raise self.explain(error, is_writing=False) from None
+        finally:
+            await asyncio.shield(asyncio.create_task(_give_back(connection)))
+
+    async def _connect_reader(self) -> AsyncConnection:
         if self._reads is None:
             self._reads = make_reader_engine(self.address)
-        async with AsyncExitStack() as stack:
-            try:
-                connection = await stack.enter_async_context(self._reads.connect())
-            except exc.TimeoutError:
-                raise StoreBusy("the store is busy: every connection is in use", hint="try again shortly") from None
-            except exc.InvalidRequestError:  # what the pool made anew was closed at once, too
-                raise self.explain(ConnectionResetError(), is_writing=False) from None
-            except (DBAPIError, OSError) as error:
-                raise self.explain(error, is_writing=False) from None
-            try:
-                yield connection
-            except (DBAPIError, TimeoutError) as error:
-                raise self.explain(error, is_writing=False) from None
+        try:
+            return await self._reads.connect()
+        except exc.TimeoutError:
+            raise StoreBusy("the store is busy: every connection is in use", hint="try again shortly") from None
+        except exc.InvalidRequestError:  # what the pool made anew was closed at once, too
+            raise self.explain(ConnectionResetError(), is_writing=False) from None
+        except (DBAPIError, OSError) as error:
+            raise self.explain(error, is_writing=False) from None
 
     async def scan(self, work: Callable[[Connection], T]) -> T:
         """Run long reading in a thread with an event loop, over a connection whose transactions the work begins."""
@@ -192,6 +196,12 @@ class ServerEngine:
 
     def discard(self) -> None:
         """Nothing: what a check connects, it closes."""
+
+
+async def _give_back(connection: AsyncConnection) -> None:
+    """Give it back to its pool: what was read stays true where the server ends the session just then."""
+    with suppress(DBAPIError, OSError):
+        await connection.close()
 
 
 def _lock_head(driver: DriverConnection) -> int:

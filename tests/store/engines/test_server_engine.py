@@ -134,3 +134,18 @@ async def test_reads_whose_new_connections_are_closed_at_once_are_told_that_the_
             pass
 
     await store.close()
+
+
+async def test_a_session_that_ends_after_a_read_takes_nothing_from_what_was_read(
+    address: ServerAddress, ring: Key, store_server: StoreServer, store_database: str
+) -> None:
+    store = await open_store(address, lambda _create: Vault([ring]))
+    version = select(tables.store.c.catalog_version)
+
+    async with store.database.reading() as connection:
+        before = (await connection.execute(version)).scalar_one()
+        await asyncio.to_thread(store_server.terminate_backends, store_database)
+
+    async with store.database.reading() as connection:
+        assert (await connection.execute(version)).scalar_one() == before
+    await store.close()
