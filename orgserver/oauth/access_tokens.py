@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
@@ -48,6 +48,8 @@ class AccessToken:
     """What it is narrowed to."""
     client: Subject | None = None
     """The client that got it, where it says that it acts for nobody but itself."""
+    claims: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """What else it says of the subject in short texts; an address only where the issuer has verified it."""
 
 
 class AccessTokenVerifier:
@@ -79,6 +81,7 @@ class AccessTokenVerifier:
             Subject(self.issuer, _read_subject(claims)),
             read_scopes(claims),
             Subject(self.issuer, client) if client is not None else None,
+            _read_texts(claims),
         )
 
     async def aclose(self) -> None:
@@ -149,6 +152,14 @@ def _read_subject(claims: Mapping[str, Any]) -> str:
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
         raise TokenRefused("the token has no subject that anybody could be")
     return subject
+
+
+def _read_texts(claims: Mapping[str, Any]) -> dict[str, str]:
+    """Short texts among the claims; ``email`` counts only beside ``email_verified: true``, for others can choose it."""
+    texts = {name: value for name, value in claims.items() if isinstance(value, str) and len(value) <= _MAX_SUBJECT}
+    if claims.get("email_verified") is not True:
+        texts.pop("email", None)
+    return texts
 
 
 def _find_own_client(claims: Mapping[str, Any]) -> str | None:

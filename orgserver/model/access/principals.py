@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import translate
 from functools import cached_property
@@ -20,6 +21,8 @@ Role = Literal["auditor", "admin"]
 ROLES: tuple[Role, ...] = ("auditor", "admin")
 LOCAL = "local:"
 """How the names of those begin who use orgserver on its own machine; nobody else's may."""
+MADE_BY_SIGN_IN = "person-"
+"""How the names of those begin who became somebody by signing in."""
 SelectorKind = Literal["alias", "all", "glob", "tag"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}")
 _GLOB = re.compile(r"[a-z0-9*?\[\]_-]{1,63}")
@@ -31,6 +34,8 @@ class Principal:
     """Who is calling, as the transport has proven it. ``local:…`` holds every permission on every org."""
 
     name: str
+    claims: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What an issuer's access token says of them in this call, as far as it may be believed."""
 
     @property
     def is_local(self) -> bool:

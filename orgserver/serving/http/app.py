@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -122,7 +123,7 @@ class HttpApp:
         """Answer whoever is known, within its limits and the scopes of its token."""
         scope = exchange.scope
         key_id, session_id = authenticated.key_id, authenticated.session_id
-        caller = self._make_caller(authenticated.principal.name, authenticated.scopes, session_id)
+        caller = self._caller_of(authenticated)
         leave = await self._throttling.admit(caller, key_id or session_id, scope, receive)
         if isinstance(leave, Reply):
             exchange.is_limited = True
@@ -135,6 +136,12 @@ class HttpApp:
         finally:
             leave()
         return None
+
+    def _caller_of(self, authenticated: Authenticated) -> Caller:
+        """Whoever calls, with what this very request's token says of them."""
+        principal = authenticated.principal
+        caller = self._make_caller(principal.name, authenticated.scopes, authenticated.session_id)
+        return replace(caller, principal=principal) if principal.claims else caller
 
 
 def _make_caller(

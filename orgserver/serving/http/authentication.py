@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from orgserver.model.access.api_keys import PREFIX
@@ -127,7 +128,7 @@ class Authenticator:
         subjects = [token.subject] + ([token.client] if token.client is not None else [])
         principal = await self._people.subjects.find(*subjects)
         if isinstance(principal, Principal):
-            return Authenticated(principal, scopes=token.scopes)
+            return Authenticated(replace(principal, claims=token.claims), scopes=token.scopes)
         if principal is SubjectRefusal.DISABLED:
             code, message = "PRINCIPAL_DISABLED", _SUSPENDED
         else:

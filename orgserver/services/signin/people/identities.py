@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from orgserver.model.access.people import Person
-from orgserver.model.access.principals import Principal, Subject
+from orgserver.model.access.principals import MADE_BY_SIGN_IN, Principal, Subject
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
 from orgserver.services.people import differences
@@ -26,7 +26,6 @@ from orgserver.store.people import changes, claims, records, tables
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.transaction import Transaction
 
-_PREFIX = "person-"
 _DIGITS = 10
 """Of a name that is made; more where another has it."""
 
@@ -120,4 +119,5 @@ def _make_name(tx: Transaction, subject: Subject) -> str:
     digest = hashlib.sha256(f"{subject.issuer}\0{subject.subject}".encode()).digest()
     digits = base64.b32encode(digest).decode().rstrip("=").lower()
     lengths = range(_DIGITS, len(digits) + 1)
-    return next(name for length in lengths if changes.taken_name_in(tx, name := _PREFIX + digits[:length]) is None)
+    names = (MADE_BY_SIGN_IN + digits[:length] for length in lengths)
+    return next(name for name in names if changes.taken_name_in(tx, name) is None)

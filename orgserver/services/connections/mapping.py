@@ -1,0 +1,176 @@
+"""People's logins by assertion: noted at the first use, of use once an administrator has seen whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orgserver.model.access.logins import UsernameFrom
+from orgserver.model.audit import Completion, Outcome
+from orgserver.model.errors import EnrolmentError, NeedsLogin
+from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import Caller, Connection, Org, OrgState
+from orgserver.services.connections.usernames import Unmapped, find_username
+from orgserver.services.orgs.changes import intent_on
+from orgserver.store.orgs import policies, rows
+from orgserver.store.people import changes
+from orgserver.store.session import Store
+from orgserver.store.transaction import Transaction, to_datetime
+from orgserver.vault.ring import retry_behind
+
+CONFIRM, ENTER = "connections", "connect"
+"""The tools of the entries."""
+WAITS = "an administrator must confirm whose login it is"
+BY_MAP = "map"
+"""Who confirmed a login that stands in the administrator's map."""
+CHANGED = "the mapping of usernames was changed"
+USERNAME_TAKEN, NOT_MAPPED = "USERNAME_TAKEN", "NOT_MAPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    code: str
+    reason: str
+
+
+class Mappings:
+    """Notes, confirms and ends logins by assertion."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._connections = store.orgs.connections
+
+    async def enter(self, caller: Caller, org: Org) -> None:
+        """Note which Salesforce user a caller is who has no login yet, or whom the mapping calls another now.
+
+        Raises NeedsLogin where that login is of no use: nobody has confirmed it, or nobody knows who the caller is.
+        """
+        noted = await retry_behind(lambda: self._store.database.write(lambda tx: self._enter_in(tx, caller, org)))
+        if isinstance(noted, _Refusal):
+            raise _refused(org, noted)
+        if noted is not None and noted.confirmed_at is None:
+            raise waiting(org, noted)
+
+    async def confirm(self, caller: Caller, org: Org, principal: str, username: str) -> Connection:
+        """Let a login be used, by an administrator who has seen this username; EnrolmentError where that cannot be."""
+        return await retry_behind(
+            lambda: self._store.database.write(lambda tx: self._confirm_in(tx, caller, org, principal, username))
+        )
+
+    def set_map_in(
+        self, tx: Transaction, org: Org, username_from: UsernameFrom | None, usernames: Mapping[str, str]
+    ) -> list[Connection]:
+        """Write the map of an org, and end the logins that the mapping no longer means, which are given back.
+
+        ``usernames`` comes from ``check_map``, and is empty but for a map. The org's identity is set by
+        ``policies.identify_in`` in the same transaction.
+        """
+        if org.org_id is None:
+            raise EnrolmentError(f"nobody knows yet which org {org.alias} is", hint=f"orgserver check-org {org.alias}")
+        if username_from is not None and org.auth != "jwt":
+            raise EnrolmentError(
+                f"{org.alias} is not logged in to with a key", hint=f"orgserver update-org {org.alias} --auth jwt"
+            )
+        self._connections.map_in(tx, org.org_id, usernames)
+        ended: list[Connection] = []
+        for alias in policies.aliases_in(tx, org.org_id):
+            for connection in self._connections.of_in(tx, row_id=alias.row_id):
+                is_meant = username_from == org.username_from and (
+                    username_from is None
+                    or username_from.kind != "map"
+                    or usernames.get(connection.principal) == connection.username.lower()
+                )
+                if connection.kind == "jwt" and not is_meant:
+                    self._end_in(tx, connection, is_mapped=username_from is not None)
+                    ended.append(connection)
+        return ended
+
+    def _end_in(self, tx: Transaction, connection: Connection, *, is_mapped: bool) -> None:
+        """Where there is a mapping the next call is entered anew; else the login stays on record as ended."""
+        if is_mapped:
+            self._connections.forget_in(tx, connection.key)
+        else:
+            self._connections.end_in(tx, connection.key, CHANGED)
+
+    def _enter_in(self, tx: Transaction, caller: Caller, seen: Org) -> Connection | _Refusal | None:
+        """The login that is there now; None where the org takes no mapping any more, so the call begins anew."""
+        org, principal = rows.one_in(tx, seen.row_id), caller.principal
+        if org is None or org.org_id is None or org.identity == "shared" or org.username_from is None:
+            return None
+        is_registered = changes.is_enabled_in(tx, principal.name)
+        mapped = self._connections.mapped_username_in(tx, org.org_id, principal.name)
+        username = find_username(org.username_from, principal, is_registered=is_registered, mapped=mapped)
+        there = self._connections.find_in(tx, org.row_id, principal.name)
+        if there is not None and (isinstance(username, Unmapped) or there.username.lower() == username):
+            return there
+        if isinstance(username, Unmapped):
+            return _Refusal(NOT_MAPPED, username.reason)
+        if org.auth != "jwt":
+            return _Refusal(NOT_MAPPED, "it is not logged in to with a key any more")
+        if self._connections.username_is_taken_in(tx, org.org_id, username, principal.name):
+            return _Refusal(USERNAME_TAKEN, f"{username} is another person's login already")
+        return self._add_in(tx, caller, org, username)
+
+    def _add_in(self, tx: Transaction, caller: Caller, org: Org, username: str) -> Connection:
+        connection = Connection(
+            id=RowId(new_id()),
+            row_id=org.row_id,
+            principal=caller.principal.name,
+            kind="jwt",
+            user=None,
+            username=username,
+            state=OrgState.NEEDS_LOGIN,
+            cause=WAITS,
+            problem=None,
+            created_at=to_datetime(tx.now),
+            refreshed_at=None,
+        )
+        self._connections.add_in(tx, connection, None, None)
+        if org.username_from is not None and org.username_from.kind == "map":
+            self._connections.confirm_in(tx, connection.key, BY_MAP)
+        words = ("connection", f"username:{username}")
+        self._store.audit.record_in(tx, intent_on(caller, ENTER, org).about(words), Completion(Outcome.SUCCEEDED))
+        return self._connections.find_in(tx, org.row_id, connection.principal) or connection
+
+    def _confirm_in(self, tx: Transaction, caller: Caller, seen: Org, principal: str, username: str) -> Connection:
+        org, connection = rows.one_in(tx, seen.row_id), self._connections.find_in(tx, seen.row_id, principal)
+        if org is None or org.org_id is None or connection is None or connection.kind != "jwt":
+            raise EnrolmentError(
+                f"{principal} has no login to {seen.alias} that waits", hint=f"orgserver connections --org {seen.alias}"
+            )
+        if org.identity == "shared" or org.username_from is None or org.auth != "jwt":
+            raise EnrolmentError(f"{seen.alias} takes no logins of people by its key any more")
+        if connection.username != username:
+            raise EnrolmentError(
+                f"{principal} would be {connection.username} in {seen.alias} by now, no longer {username}",
+                hint="look again, then confirm",
+            )
+        if self._connections.username_is_taken_in(tx, org.org_id, username, principal):
+            raise EnrolmentError(
+                f"{username} is another principal's login to {seen.alias} already",
+                hint=f"orgserver disconnect-org {seen.alias} --principal NAME --forget",
+                outcome="denied",
+                code=USERNAME_TAKEN,
+            )
+        self._connections.confirm_in(tx, connection.key, caller.principal.name)
+        intent = intent_on(caller, CONFIRM, org).about(("confirmed", f"username:{username}", f"principal:{principal}"))
+        self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
+        return self._connections.find_in(tx, org.row_id, principal) or connection
+
+
+def waiting(org: Org, connection: Connection) -> NeedsLogin:
+    """What is said to who would be logged in by a mapping that nobody has seen yet."""
+    return NeedsLogin(
+        f"an administrator must confirm first that you are {connection.username} in {org.alias}",
+        code="LOGIN_REQUIRED",
+        retryable=True,
+        hint=f"an administrator runs: orgserver connections --confirm {org.alias} {connection.principal}",
+    )
+
+
+def _refused(org: Org, refusal: _Refusal) -> NeedsLogin:
+    return NeedsLogin(
+        f"nobody can tell which Salesforce user you are in {org.alias}: {refusal.reason}",
+        code=refusal.code,
+        hint=f"an administrator looks at the --username-from of {org.alias}",
+    )

@@ -1,0 +1,161 @@
+"""Logins by assertion: noted at the first use, of use when an administrator has seen them, and nobody's twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from orgserver.app import App
+from orgserver.model.access.logins import UsernameFrom
+from orgserver.model.errors import EnrolmentError, NeedsLogin
+from orgserver.model.orgs import Caller, Connection, Org, OrgState
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.services.audit.log_reader import AuditLogReader
+from orgserver.services.connections.mapping import Mappings
+from orgserver.services.connections.usernames import find_change
+from tests.people import OPERATOR, add_principal
+from tests.services.connections.steps import let_key_log_in
+
+ALICE, BOB = "alice@acme.example", "bob@acme.example"
+BY_NAME, BY_MAP, BY_CLAIM = UsernameFrom("principal"), UsernameFrom("map"), UsernameFrom("claim", "email")
+
+
+async def find(app: App, org: Org, principal: str) -> Connection | None:
+    async with app.store.database.reading() as connection:
+        return await app.store.orgs.connections.find(connection, org.row_id, principal)
+
+
+async def entries(app: App) -> list[tuple[str | None, str, tuple[str, ...]]]:
+    found = [entry async for entry in AuditLogReader(app.store).entries(EntryFilter())]
+    return [(each.tool, each.outcome, tuple(each.fields)) for each in found if each.tool in ("connect", "connections")]
+
+
+def with_claims(caller: Caller, **claims: str) -> Caller:
+    return replace(caller, principal=replace(caller.principal, claims=claims))
+
+
+async def test_the_first_use_waits_until_an_administrator_has_seen_it(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_NAME), Mappings(app.store)
+    alice = await add_principal(app, ALICE, "acme:read")
+
+    for _ in range(2):
+        with pytest.raises(NeedsLogin, match="confirm first that you are alice@acme.example in acme") as refused:
+            await mappings.enter(alice, org)
+    waits = await find(app, org, ALICE)
+    assert waits is not None
+    assert (waits.kind, waits.state, waits.confirmed_at, waits.user) == ("jwt", OrgState.NEEDS_LOGIN, None, None)
+    assert (refused.value.code, refused.value.hint is not None) == ("LOGIN_REQUIRED", True)
+
+    confirmed = await mappings.confirm(OPERATOR, org, ALICE, ALICE)
+
+    await mappings.enter(alice, org)
+    assert (confirmed.state, confirmed.confirmed_at is not None, confirmed.id) == (OrgState.READY, True, waits.id)
+    assert await entries(app) == [
+        ("connections", "succeeded", ("confirmed", f"username:{ALICE}", f"principal:{ALICE}")),
+        ("connect", "succeeded", ("connection", f"username:{ALICE}")),
+    ]
+
+
+async def test_whoever_stands_in_the_map_waits_for_nobody_and_whoever_does_not_is_nobody(
+    app: App, acme: SandboxOrg
+) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE}), Mappings(app.store)
+    alice, bob = await add_principal(app, "alice", "acme:read"), await add_principal(app, BOB, "acme:read")
+
+    await mappings.enter(alice, org)
+    with pytest.raises(NeedsLogin, match="does not name you") as refused:
+        await mappings.enter(with_claims(bob, email=BOB), org)
+
+    found = await find(app, org, "alice")
+    assert found is not None
+    assert (found.username, found.state, found.confirmed_at is not None) == (ALICE, OrgState.READY, True)
+    assert (refused.value.code, await find(app, org, BOB)) == ("NOT_MAPPED", None)
+
+
+async def test_a_claim_names_the_user_and_is_not_followed_when_it_becomes_another(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_CLAIM), Mappings(app.store)
+    caller = await add_principal(app, "alice", "acme:read")
+    alice = with_claims(caller, email=ALICE)
+    with pytest.raises(NeedsLogin, match="confirm"):
+        await mappings.enter(alice, org)
+    login = await mappings.confirm(OPERATOR, org, "alice", ALICE)
+    over = org.with_connection(login)
+
+    renamed = with_claims(caller, email=BOB)
+    assert find_change(over, alice.principal) is None
+    assert find_change(over, caller.principal) is None, "a call with an API key says nothing of it"
+    assert find_change(over, renamed.principal) == BOB
+    with pytest.raises(NeedsLogin, match=f"confirm first that you are {BOB}"):
+        await mappings.enter(renamed, org)
+
+    other = await find(app, org, "alice")
+    assert other is not None
+    assert (other.username, other.confirmed_at, other.id == login.id) == (BOB, None, False)
+
+
+async def test_without_a_verified_claim_nobody_is_entered(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_CLAIM), Mappings(app.store)
+    caller = await add_principal(app, ALICE, "acme:read")
+
+    with pytest.raises(NeedsLogin, match="must be verified"):
+        await mappings.enter(caller, org)
+
+    assert await find(app, org, ALICE) is None
+    assert await entries(app) == []
+
+
+async def test_two_principals_are_never_one_salesforce_user(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_CLAIM), Mappings(app.store)
+    first = with_claims(await add_principal(app, "first", "acme:read"), email=ALICE)
+    second = with_claims(await add_principal(app, "second", "acme:read"), email="ALICE@acme.example")
+    with pytest.raises(NeedsLogin, match="confirm"):
+        await mappings.enter(first, org)
+
+    with pytest.raises(NeedsLogin, match="another person's login already") as refused:
+        await mappings.enter(second, org)
+
+    assert (refused.value.code, await find(app, org, "second")) == ("USERNAME_TAKEN", None)
+    assert (await mappings.confirm(OPERATOR, org, "first", ALICE)).username == ALICE
+
+
+async def test_what_is_confirmed_is_what_was_seen(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_NAME), Mappings(app.store)
+    alice = await add_principal(app, ALICE, "acme:read")
+    with pytest.raises(NeedsLogin):
+        await mappings.enter(alice, org)
+
+    with pytest.raises(EnrolmentError, match="no longer bob"):
+        await mappings.confirm(OPERATOR, org, ALICE, BOB)
+    with pytest.raises(EnrolmentError, match="no login to acme that waits"):
+        await mappings.confirm(OPERATOR, org, BOB, BOB)
+
+    waits = await find(app, org, ALICE)
+    assert waits is not None and waits.confirmed_at is None
+
+
+async def test_a_map_that_changes_ends_the_logins_that_it_no_longer_means_and_no_others(
+    app: App, acme: SandboxOrg
+) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE, "bob": BOB}), Mappings(app.store)
+    alice, bob = await add_principal(app, "alice", "acme:read"), await add_principal(app, "bob", "acme:read")
+    await mappings.enter(alice, org)
+    await mappings.enter(bob, org)
+    kept = await find(app, org, "bob")
+
+    org = await let_key_log_in(app, acme, BY_MAP, {"alice": "other@acme.example", "bob": BOB})
+
+    assert (await find(app, org, "alice"), await find(app, org, "bob")) == (None, kept)
+    await mappings.enter(alice, org)
+    found = await find(app, org, "alice")
+    assert found is not None and found.username == "other@acme.example"
+
+
+async def test_without_a_mapping_logins_by_it_have_ended_for_good(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE}), Mappings(app.store)
+    await mappings.enter(await add_principal(app, "alice", "acme:read"), org)
+
+    org = await let_key_log_in(app, acme, None)
+
+    ended = await find(app, org, "alice")
+    assert ended is not None and ended.state is OrgState.NEEDS_LOGIN
+    with pytest.raises(EnrolmentError, match="no logins of people by its key any more"):
+        await mappings.confirm(OPERATOR, org, "alice", ALICE)
