@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orgserver.model.names import org_id
+from orgserver.model.names import org_id, record_id
 from orgserver.model.text import clean_text
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth.oauth import TokenAnswer
@@ -52,6 +52,16 @@ def read_identity(reply: Reply, trusted: Sequence[str]) -> Identity:
     if not isinstance(urls, dict) or not isinstance(organization_id, str):
         raise ValueError("its identity answer has not the form that Salesforce documents")  # noqa: TRY004  # not ours
     return Identity(_org_id(organization_id), _homes(urls, trusted))
+
+
+def read_user(reply: Reply) -> tuple[str, str, str]:
+    """Id, username and time zone of the user whom an identity answer is about; ValueError for what is none."""
+    body: Any = reply.body
+    texts = [body.get(name) if isinstance(body, dict) else None for name in ("user_id", "username", "timezone")]
+    user_id, username, time_zone = texts
+    if not isinstance(user_id, str) or not isinstance(username, str) or not isinstance(time_zone, str):
+        raise ValueError("its identity answer does not say who the user is")  # noqa: TRY004  # not ours
+    return record_id(user_id), clean_text(username, _SHOWN), clean_text(time_zone, _SHOWN)
 
 
 def _org_id(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from orgserver.sandbox.answers import Answer, Request
@@ -33,9 +34,9 @@ class Grants:
         """Answer one request; OAuthRefusal says what is wrong with it."""
         form = connected_apps.read_form(request)
         self._count_foreign(form.get("refresh_token", ""))
-        if form.get("grant_type") == _JWT_BEARER:
-            return Answer(200, self._assertion(form, request.headers.get("host", "")))
         kind = self._kinds.get(form.get("grant_type", ""))
+        if form.get("grant_type") == _JWT_BEARER:
+            kind = partial(self._assertion, request.headers.get("host", ""))
         if kind is None:
             raise OAuthRefusal("unsupported_grant_type", "grant type not supported")
         answers = self._org.answers
@@ -76,7 +77,7 @@ class Grants:
         self._codes.note_login(form["code"], family)
         return org.new_session(family) | {"refresh_token": family.refresh_token}
 
-    def _assertion(self, form: Form, host: str) -> dict[str, Any]:
+    def _assertion(self, host: str, form: Form) -> dict[str, Any]:
         client_id, user = assertions.check_assertion(self._org, form.get("assertion", ""), host)
         self._check_place()
         return self._without_refresh_token(client_id, user.id)

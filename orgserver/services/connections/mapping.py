@@ -10,7 +10,7 @@ from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import EnrolmentError, NeedsLogin
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Connection, Org, OrgState
-from orgserver.services.connections.usernames import Unmapped, find_username
+from orgserver.services.connections.usernames import Unmapped, find_change, find_username
 from orgserver.services.orgs.changes import intent_on
 from orgserver.store.orgs import policies, rows
 from orgserver.store.people import changes
@@ -40,16 +40,23 @@ class Mappings:
         self._store = store
         self._connections = store.orgs.connections
 
+    def is_due(self, caller: Caller, org: Org) -> bool:
+        """Whether it is still to be noted who a caller is, or the mapping means another now than was noted."""
+        if org.username_from is None:
+            return False
+        return org.is_login_missing or find_change(org, caller.principal) is not None
+
     async def enter(self, caller: Caller, org: Org) -> None:
         """Note which Salesforce user a caller is who has no login yet, or whom the mapping calls another now.
 
-        Raises NeedsLogin where that login is of no use: nobody has confirmed it, or nobody knows who the caller is.
+        Raises NeedsLogin where nobody can tell who the caller is, or it is somebody else's user. Unless the caller
+        stands in the map, the login waits for an administrator.
         """
         noted = await retry_behind(lambda: self._store.database.write(lambda tx: self._enter_in(tx, caller, org)))
         if isinstance(noted, _Refusal):
             raise _refused(org, noted)
-        if noted is not None and noted.confirmed_at is None:
-            raise waiting(org, noted)
+        if noted is not None and find_change(org.with_connection(noted), caller.principal) is not None:
+            raise _refused(org, _Refusal(NOT_MAPPED, "you may not become whom the mapping means now"))
 
     async def confirm(self, caller: Caller, org: Org, principal: str, username: str) -> Connection:
         """Let a login be used, by an administrator who has seen this username; EnrolmentError where that cannot be."""
@@ -156,16 +163,6 @@ class Mappings:
         intent = intent_on(caller, CONFIRM, org).about(("confirmed", f"username:{username}", f"principal:{principal}"))
         self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
         return self._connections.find_in(tx, org.row_id, principal) or connection
-
-
-def waiting(org: Org, connection: Connection) -> NeedsLogin:
-    """What is said to who would be logged in by a mapping that nobody has seen yet."""
-    return NeedsLogin(
-        f"an administrator must confirm first that you are {connection.username} in {org.alias}",
-        code="LOGIN_REQUIRED",
-        retryable=True,
-        hint=f"an administrator runs: orgserver connections --confirm {org.alias} {connection.principal}",
-    )
 
 
 def _refused(org: Org, refusal: _Refusal) -> NeedsLogin:

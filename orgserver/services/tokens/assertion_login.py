@@ -5,6 +5,7 @@ An assertion is no rotating token: it spends nothing, so showing another one aft
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,9 +13,9 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from orgserver.model.errors import CallError
-from orgserver.model.orgs import Credential, OrgHosts
-from orgserver.salesforce import clock_difference
-from orgserver.salesforce.auth import audiences, oauth
+from orgserver.model.orgs import Connection, Credential, Org, OrgHosts, OrgUser
+from orgserver.salesforce import clock_difference, hosts
+from orgserver.salesforce.auth import audiences, identity, oauth
 from orgserver.salesforce.auth.audiences import Recipient
 from orgserver.salesforce.client import FormReply, SalesforceClient
 
@@ -22,6 +23,8 @@ CLOCK_OFF = "clock_off"
 """What a refusal is called that our own clock is the reason of."""
 LONGEST_SECONDS = 300
 """Salesforce takes no assertion that ends later than this (Help ``remoteaccess_oauth_jwt_flow``)."""
+IDENTITY_SECONDS = 10
+"""Of the answer to who a person is whom an assertion has logged in for the first time."""
 _OF_TIME = ("expired", "not yet valid", "in the future")
 _APP_MISSING = ("app_not_found", "oauth_ec_app_not_found")
 
@@ -63,6 +66,28 @@ async def log_in(
         if not others or not _may_be_another(refusal, first, others[0]) or not has_time():
             raise
     return await ask(client, where, credential, others[0])
+
+
+async def identify(client: SalesforceClient, org: Org, answer: AssertionAnswer) -> Org:
+    """The org with the user whom a person's first assertion has logged in, as the login host itself says.
+
+    Raises CallError or ValueError where it does not say: nothing is spent, and the next call asks anew.
+    """
+    connection = org.connection
+    if connection is None or connection.user is not None:
+        return org
+    host = hosts.check_url(answer.recipient.token_host, org.trusted_hosts)
+    request = identity.request_identity(answer.tokens, host, org.trusted_hosts)
+    where = structs.replace(org.hosts_with(org.instance_url), login_url=host)
+    deadline = asyncio.get_running_loop().time() + IDENTITY_SECONDS
+    reply = await client.send_to_login_host(where, answer.tokens.access_token, request, deadline=deadline)
+    user_id, username, time_zone = identity.read_user(reply)
+    return org.with_connection(replace(connection, user=OrgUser(user_id, username, time_zone)))
+
+
+def is_same_username(user: OrgUser, connection: Connection) -> bool:
+    """Whether a user is the one who was confirmed: Salesforce's usernames are the same in any case."""
+    return user.username.lower() == connection.username.lower()
 
 
 async def ask(

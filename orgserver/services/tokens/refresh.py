@@ -200,7 +200,7 @@ class Refresher:
             reason = str(error) if isinstance(error, CallError) else "it could not be read"
             raise await self._unanswered(granted, holder, reason) from error
         if answer is not None:
-            return await self._accept(granted, answer, find_mismatch(org, answer), holder, login_host)
+            return await self._accept(granted, answer, find_mismatch(granted.org, answer), holder, login_host)
         return await self._read(granted, reply.status, reply.body, request, holder)
 
     async def _read(
@@ -242,7 +242,8 @@ class Refresher:
             self._client, where, granted.credential, has_time=lambda: self._time_is_left(granted, began)
         )
         credential = replace(granted.credential, audience=answer.recipient.audience)
-        return replace(granted, credential=credential), answer.tokens, answer.recipient.token_host
+        org = await assertion_login.identify(self._client, granted.org, answer)
+        return replace(granted, org=org, credential=credential), answer.tokens, answer.recipient.token_host
 
     async def _unanswered(self, granted: Granted, holder: str, reason: str) -> Unanswered:
         """Note that nobody knows what became of the refresh token that was sent; the error to raise."""

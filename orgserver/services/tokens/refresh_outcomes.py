@@ -17,12 +17,13 @@ from orgserver.model.access.logins import LoginKey
 from orgserver.model.audit import Action, Completion, Intent, Outcome, org_facts
 from orgserver.model.errors import NotSent, StoreError, Unanswered
 from orgserver.model.names import new_id
-from orgserver.model.orgs import AccessToken, Org, OrgState, OrgUser, Problem
+from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.observer import Observer
 from orgserver.services.tokens import token_errors
+from orgserver.services.tokens.assertion_login import is_same_username
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import Granted, Refreshes, moment
 from orgserver.store.session import Store
@@ -172,13 +173,13 @@ class RefreshOutcomes:
 
     def _pin_user_in(self, tx: Transaction, org: Org, answer: TokenAnswer) -> list[str]:
         """Note whom the first answer to a person's assertion logs in; why not, where that is another person already."""
-        connection = org.connection
-        if connection is None or connection.user is not None or org.org_id is None:
+        connection, user = org.connection, org.user
+        if connection is None or connection.kind != "jwt" or user is None or org.org_id is None:
             return []
         connections = self._store.orgs.connections
         if connections.user_is_taken_in(tx, org.org_id, answer.user_id, connection.principal):
             return ["the Salesforce user that it logs in is another person's login already"]
-        connections.pin_in(tx, org.login, OrgUser(answer.user_id, connection.username, ""))
+        connections.pin_in(tx, org.login, user)
         return []
 
     async def quarantine(self, granted: Granted, rotated: Secret | None, mismatch: str, holder: str) -> None:
@@ -245,10 +246,10 @@ def find_mismatch(org: Org, answer: TokenAnswer) -> str | None:
     """Why an answer is not this login's to get, if it is not."""
     if org.org_id is not None and answer.org_id != org.org_id:
         return f"its login host answered for another org ({answer.org_id})"
-    if org.login.is_own and org.user is not None and answer.user_id != org.user.id:
-        return f"it answered for another Salesforce user ({answer.user_id})"
     if org.connection is not None and org.user is not None and answer.user_id != org.user.id:
         return f"it answered for another Salesforce user ({answer.user_id})"
+    if org.connection is not None and org.user is not None and not is_same_username(org.user, org.connection):
+        return f"it answered for {org.user.username}, not for {org.connection.username}"
     try:
         instance_named_by(answer, org)
     except ValueError as error:

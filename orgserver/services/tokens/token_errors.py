@@ -62,20 +62,25 @@ def login_missing(org: Org) -> LoginRequired:
     return LoginRequired(message, row_id=org.row_id)
 
 
-def login_waits(org: Org, connection: Connection) -> LoginRequired:
-    """What is said to who would be logged in by a mapping that nobody has seen yet."""
-    return LoginRequired(
-        f"an administrator must confirm first that you are {connection.username} in {org.alias}",
-        row_id=org.row_id,
-        hint=f"an administrator runs: orgserver connections --confirm {org.alias} {connection.principal}",
+def login_waits(org: Org, connection: Connection) -> NeedsLogin:
+    """What is said to who would be logged in by a mapping that nobody has seen: no link helps them."""
+    return _ask_to_confirm(
+        f"an administrator must confirm first that you are {connection.username} in {org.alias}", org, connection
     )
 
 
-def _own_ended(org: Org, cause: str | None) -> LoginRequired:
+def _own_ended(org: Org, cause: str | None) -> NeedsLogin:
     if org.is_login_missing:
         return login_missing(org)
     message = f"your own login to {org.alias} is of no use any more: {cause or 'it has ended'}"
+    if org.connection is not None and org.connection.kind == "jwt":
+        return _ask_to_confirm(message, org, org.connection)
     return LoginRequired(message, row_id=org.row_id)
+
+
+def _ask_to_confirm(message: str, org: Org, connection: Connection) -> NeedsLogin:
+    hint = f"an administrator looks who you are, and runs: orgserver connections --confirm {org.alias} "
+    return NeedsLogin(message, code=LoginRequired.code, retryable=True, hint=hint + connection.principal)
 
 
 def setup_first(org: Org, cause: str | None) -> str | None:

@@ -89,9 +89,11 @@ def _is_holder(login: LoginKey) -> ColumnElement[bool]:
 
 
 def find_app_change(login: LoginKey, row: Row[Any]) -> str | None:
-    """Why a token of a row of ``credential_of`` is not sent, if it was given to another app than the org has now."""
-    if not login.is_own or row.kind != "web":
+    """Why nothing is sent of a row of ``credential_of``, if the org's app is not the one that this login is of."""
+    if not login.is_own:
         return None
+    if row.kind != "web":
+        return None if row.private_key is not None else "the org is not logged in to with a key any more"
     if row.client_id != row.app_id:
         return "the org was given another app since"
     return None if row.refresh_token is not None else "it has no refresh token"

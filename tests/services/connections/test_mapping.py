@@ -6,6 +6,7 @@ import pytest
 
 from orgserver.app import App
 from orgserver.model.access.logins import UsernameFrom
+from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import EnrolmentError, NeedsLogin
 from orgserver.model.orgs import Caller, Connection, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
@@ -50,8 +51,8 @@ async def test_the_first_use_waits_until_an_administrator_has_seen_it(app: App, 
     await mappings.enter(alice, org)
     assert (confirmed.state, confirmed.confirmed_at is not None, confirmed.id) == (OrgState.READY, True, waits.id)
     assert await entries(app) == [
-        ("connections", "succeeded", ("confirmed", f"username:{ALICE}", f"principal:{ALICE}")),
         ("connect", "succeeded", ("connection", f"username:{ALICE}")),
+        ("connections", "succeeded", ("confirmed", f"username:{ALICE}", f"principal:{ALICE}")),
     ]
 
 
@@ -135,7 +136,10 @@ async def test_what_is_confirmed_is_what_was_seen(app: App, acme: SandboxOrg) ->
 async def test_a_map_that_changes_ends_the_logins_that_it_no_longer_means_and_no_others(
     app: App, acme: SandboxOrg
 ) -> None:
-    org, mappings = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE, "bob": BOB}), Mappings(app.store)
+    org, mappings = (
+        await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE, "bob": BOB}),
+        Mappings(app.store),
+    )
     alice, bob = await add_principal(app, "alice", "acme:read"), await add_principal(app, "bob", "acme:read")
     await mappings.enter(alice, org)
     await mappings.enter(bob, org)

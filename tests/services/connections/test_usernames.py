@@ -82,7 +82,12 @@ def test_a_map_with_what_is_no_username_is_refused(username: object) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "new", "is_refused"),
-    [("principal", "create", True), ("claim", "create", True), ("map", "create", False), ("principal", "refuse", False)],
+    [
+        ("principal", "create", True),
+        ("claim", "create", True),
+        ("map", "create", False),
+        ("principal", "refuse", False),
+    ],
 )
 def test_sign_in_that_makes_principals_and_a_free_mapping_are_never_together(
     kind: str, new: str, is_refused: bool

@@ -1,0 +1,166 @@
+"""Calls where one key logs everybody in: each is made as its own person, or not at all."""
+
+from dataclasses import replace
+
+import pytest
+
+from orgserver.app import App
+from orgserver.model.access.logins import UsernameFrom
+from orgserver.model.audit import EntryFilter
+from orgserver.model.errors import CallError, NeedsLogin
+from orgserver.model.names import SObjectName
+from orgserver.model.orgs import Caller, Connection, Org, OrgState
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.services.audit.log_reader import AuditLogReader
+from orgserver.services.connections.mapping import Mappings
+from tests.operations import create
+from tests.people import OPERATOR, add_principal
+from tests.services.connections.steps import let_key_log_in
+
+ALICE, BOB = "alice@acme.example", "bob@acme.example"
+BY_MAP, BY_CLAIM = UsernameFrom("map"), UsernameFrom("claim", "email")
+CONTACT = SObjectName("Contact")
+
+
+async def add_contact(app: App, caller: Caller, name: str = "Hare") -> str:
+    made = await create(app, caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": name})
+    return made.id
+
+
+async def find(app: App, org: Org, principal: str) -> Connection:
+    async with app.store.database.reading() as connection:
+        found = await app.store.orgs.connections.find(connection, org.row_id, principal)
+    assert found is not None
+    return found
+
+
+def creator(acme: SandboxOrg, record_id: str) -> str:
+    return str(acme.records.tables["Contact"][record_id]["CreatedById"])
+
+
+async def mapped(app: App, acme: SandboxOrg) -> Org:
+    return await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE, "bob": BOB})
+
+
+async def test_each_call_is_made_as_its_own_person(app: App, acme: SandboxOrg) -> None:
+    users = {"alice": acme.add_user(ALICE, time_zone="Asia/Tokyo"), "bob": acme.add_user(BOB)}
+    org = await mapped(app, acme)
+    callers = [await add_principal(app, name, "acme:read,write") for name in users]
+
+    for caller in (*callers, *callers):
+        name = caller.principal.name
+        assert creator(acme, await add_contact(app, caller)) == users[name].id
+
+    acme.expire_access_tokens()
+    assert creator(acme, await add_contact(app, callers[0])) == users["alice"].id
+    pinned = (await find(app, org, "alice")).user
+    assert pinned is not None
+    assert (pinned.id, pinned.username, pinned.time_zone) == (users["alice"].id, ALICE, "Asia/Tokyo")
+    assert {each.user_id for each in acme.requests if "/data/" in each.path} == {each.id for each in users.values()}
+    log = [entry async for entry in AuditLogReader(app.store).entries(EntryFilter(tool="salesforce_create_contact"))]
+    assert {(each.principal, each.identity, each.salesforce_user and each.salesforce_user.username) for each in log} == {
+        ("alice", "own", ALICE), ("bob", "own", BOB),
+    }  # fmt: skip
+
+
+async def test_the_first_call_by_a_claim_waits_and_goes_on_when_confirmed(app: App, acme: SandboxOrg) -> None:
+    alice = acme.add_user(ALICE)
+    acme.add_user(BOB)
+    org = await let_key_log_in(app, acme, BY_CLAIM)
+    nobody = await add_principal(app, "alice", "acme:read,write")
+    caller = replace(nobody, principal=replace(nobody.principal, claims={"email": ALICE}))
+
+    with pytest.raises(NeedsLogin, match="must confirm first"):
+        await add_contact(app, caller)
+    assert [each for each in acme.requests if "/data/" in each.path or "token" in each.path] == []
+    await Mappings(app.store).confirm(OPERATOR, org, "alice", ALICE)
+
+    assert creator(acme, await add_contact(app, caller)) == alice.id
+    renamed = replace(nobody, principal=replace(nobody.principal, claims={"email": BOB}))
+    sent = len(acme.requests)
+    with pytest.raises(NeedsLogin, match=f"must confirm first that you are {BOB}"):
+        await add_contact(app, renamed)
+    assert (len(acme.requests), (await find(app, org, "alice")).confirmed_at) == (sent, None)
+
+
+async def test_whoever_has_no_grant_is_entered_nowhere(app: App, acme: SandboxOrg) -> None:
+    org = await mapped(app, acme)
+    alice = await add_principal(app, "alice", "globex:read,write")
+    reader = await add_principal(app, "bob", "acme:read")
+
+    for caller in (alice, reader):
+        with pytest.raises(CallError):
+            await add_contact(app, caller)
+
+    assert not (await app.access.reload()).connections
+    assert org.identity == "own"
+
+
+@pytest.mark.parametrize("when", ["first", "later"])
+async def test_an_answer_for_another_user_is_not_used(app: App, acme: SandboxOrg, when: str) -> None:
+    acme.add_user(ALICE)
+    other = acme.add_user(BOB)
+    org = await mapped(app, acme)
+    caller = await add_principal(app, "alice", "acme:read,write")
+    if when == "later":
+        await add_contact(app, caller)
+        acme.expire_access_tokens()
+    before = len(acme.records.tables["Contact"])
+    acme.answers.fields = {"id": f"{acme.url}/id/{acme.org_id}/{other.id}"}
+
+    with pytest.raises(NeedsLogin):
+        await add_contact(app, caller)
+
+    login = await find(app, org, "alice")
+    assert (login.state, len(acme.records.tables["Contact"])) == (OrgState.QUARANTINED, before)
+    assert "answered for" in (login.cause or "")
+    assert login.user is None or login.user.username == ALICE
+
+
+@pytest.mark.parametrize("how", ["inactive", "not approved", "no such user"])
+async def test_a_person_whom_salesforce_does_not_let_in_is_nobody_else(app: App, acme: SandboxOrg, how: str) -> None:
+    if how != "no such user":
+        acme.add_user(ALICE, active=how != "inactive", approved=how != "not approved")
+    bob = acme.add_user(BOB)
+    await mapped(app, acme)
+    alice, other = [await add_principal(app, name, "acme:read,write") for name in ("alice", "bob")]
+    before = len(acme.records.tables["Contact"])
+
+    with pytest.raises(CallError):
+        await add_contact(app, alice)
+
+    assert len(acme.records.tables["Contact"]) == before
+    assert creator(acme, await add_contact(app, other)) == bob.id
+
+
+async def test_without_the_orgs_key_nobody_is_logged_in_by_another_grant(app: App, acme: SandboxOrg) -> None:
+    acme.add_user(ALICE)
+    org = await mapped(app, acme)
+    caller = await add_principal(app, "alice", "acme:read,write")
+    await add_contact(app, caller)
+    async with app.store.database.reading() as connection:
+        credential = await app.store.orgs.credentials.credential(connection, replace(org, connection=None).login)
+    assert credential is not None
+    keyless = replace(credential, private_key=None)
+    await app.store.database.write(lambda tx: app.store.orgs.credentials.replace_in(tx, org.row_id, keyless, None))
+    acme.expire_access_tokens()
+    logins = acme.counters.logins
+
+    with pytest.raises(NeedsLogin, match="key any more"):
+        await add_contact(app, caller)
+
+    assert acme.counters.logins == logins
+
+
+async def test_an_organization_that_does_not_say_who_somebody_is_pins_nobody(app: App, acme: SandboxOrg) -> None:
+    alice = acme.add_user(ALICE)
+    org = await mapped(app, acme)
+    caller = await add_principal(app, "alice", "acme:read,write")
+    acme.fault("status", path=f"/id/{acme.org_id}/{alice.id}", status=500, times=9)
+
+    with pytest.raises(CallError):
+        await add_contact(app, caller)
+    assert (await find(app, org, "alice")).user is None
+    acme.faults.clear()
+
+    assert creator(acme, await add_contact(app, caller)) == alice.id
