@@ -19,6 +19,7 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
 from orgserver.services.composition import Services, make_services
+from orgserver.services.connections.mapping import Mappings
 from orgserver.services.key_rotation import MasterKeys
 from orgserver.services.observer import Observer, ObserverPair
 from orgserver.services.orgs.enrolment import Enrolment
@@ -66,7 +67,14 @@ class App:
     @cached_property
     def services(self) -> Services:
         """What agents do in orgs."""
-        return make_services(self.store, self.access, self.settings.call_timeout, self.observer, self.notify)
+        return make_services(
+            self.store, self.access, self.settings.call_timeout, self.observer, self.notify, self.mappings
+        )
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """Whom people are in orgs where one key logs everybody in."""
+        return Mappings(self.store)
 
     @cached_property
     def registry(self) -> Registry:

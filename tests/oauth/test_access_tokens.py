@@ -49,6 +49,17 @@ async def test_a_good_token_says_who_it_is_and_what_it_is_narrowed_to() -> None:
     assert token == AccessToken(Subject(ISSUER, "ada@idp"), frozenset({"read", "write"}))
 
 
+@pytest.mark.parametrize("verified", [True, False, "true", 1, None])
+async def test_an_address_is_told_where_the_issuer_has_verified_it_alone(verified: object) -> None:
+    claims = {"email": "ada@acme.example", "email_verified": verified, "upn": "ada@acme", "level": 3, "long": "x" * 999}
+
+    token = await verify(ISSUED.token(**claims))
+
+    assert (token.claims.get("email") == "ada@acme.example") is (verified is True)
+    assert (token.claims["upn"], "level" in token.claims, "long" in token.claims) == ("ada@acme", False, False)
+    assert "ada@acme" not in repr(token)
+
+
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 async def test_each_algorithm_of_public_keys_is_taken(algorithm: str) -> None:
     issuer = Issuer(keys={"k1": (key_for(algorithm), algorithm)})

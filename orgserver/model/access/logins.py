@@ -42,6 +42,10 @@ class LoginKey:
         return self.principal is not None
 
 
+FREE_MAPPINGS = frozenset({"principal", "claim"})
+"""Mappings by what strangers may choose: never together with a sign-in that makes principals of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class UsernameFrom:
     """How it is known which Salesforce user a principal is, where one key logs everybody in."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from orgserver.model.access.logins import UsernameFrom
+from orgserver.model.access.logins import FREE_MAPPINGS, UsernameFrom
 from orgserver.model.access.principals import MADE_BY_SIGN_IN, Principal
 from orgserver.model.errors import ConfigError, EnrolmentError
 from orgserver.model.orgs import Org
@@ -14,8 +14,6 @@ from orgserver.model.text import clean_text
 
 _USERNAME = re.compile(r"(?=.{3,80}\Z)[^\s@\x00-\x1f]+@[^\s@.\x00-\x1f]+(?:\.[^\s@.\x00-\x1f]+)+")
 """The form of an e-mail address, at most 80 characters (Object Reference, ``User.Username``)."""
-_FREE: frozenset[str] = frozenset({"principal", "claim"})
-"""What people who make themselves known by signing in must not be able to choose."""
 _SHOWN = 80
 
 
@@ -83,7 +81,9 @@ def check_map(usernames: Mapping[str, object]) -> dict[str, str]:
 
 def refuse_open_sign_in(orgs: Iterable[Org], signin_new: str) -> None:
     """ConfigError where whoever signs in becomes a principal, and names or claims make principals Salesforce users."""
-    free = sorted(org.alias for org in orgs if org.username_from is not None and org.username_from.kind in _FREE)
+    free = sorted(
+        org.alias for org in orgs if org.username_from is not None and org.username_from.kind in FREE_MAPPINGS
+    )
     if signin_new == "create" and free:
         raise ConfigError(
             f"ORGSERVER_SIGNIN_NEW=create and the --username-from of {', '.join(free)} must not be together: "

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from orgserver.model import names
-from orgserver.model.access.logins import Identity, UsernameFrom
+from orgserver.model.access.logins import FREE_MAPPINGS, Identity, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Intent
 from orgserver.model.errors import StoreError
@@ -155,6 +155,12 @@ def identify_in(tx: Transaction, row_id: RowId, identity: Identity, username_fro
     for each in every:
         changed_in(tx, "org", each.row_id)
     return every
+
+
+def has_free_mapping_in(tx: Transaction) -> bool:
+    """Whether somewhere a principal's name or a claim says which Salesforce user a principal is."""
+    texts = tx.connection.execute(select(_policies.c.username_from).where(_policies.c.username_from.is_not(None)))
+    return any(json.loads(text)["kind"] in FREE_MAPPINGS for text in texts.scalars())
 
 
 def _refuse_older_processes_in(tx: Transaction) -> None:

@@ -1,6 +1,7 @@
 """Calls where one key logs everybody in: each is made as its own person, or not at all."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from orgserver.model.orgs import Caller, Connection, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.connections.mapping import Mappings
+from orgserver.store.orgs import policies
 from tests.operations import create
 from tests.people import OPERATOR, add_principal
 from tests.services.connections.steps import let_key_log_in
@@ -84,16 +86,32 @@ async def test_the_first_call_by_a_claim_waits_and_goes_on_when_confirmed(app: A
 
 
 async def test_whoever_has_no_grant_is_entered_nowhere(app: App, acme: SandboxOrg) -> None:
-    org = await mapped(app, acme)
-    alice = await add_principal(app, "alice", "globex:read,write")
-    reader = await add_principal(app, "bob", "acme:read")
+    await mapped(app, acme)
+    caller = await add_principal(app, "alice", "globex:read,write")
 
-    for caller in (alice, reader):
-        with pytest.raises(CallError):
-            await add_contact(app, caller)
+    with pytest.raises(CallError):
+        await add_contact(app, caller)
 
     assert not (await app.access.reload()).connections
-    assert org.identity == "own"
+
+
+@pytest.mark.parametrize("names_field", [False, True])
+async def test_whoever_the_map_does_not_name_is_nobody_whatever_the_policy(
+    app: App, acme: SandboxOrg, names_field: bool
+) -> None:
+    org = await mapped(app, acme)
+    if names_field:
+        limits = partial(replace, hide_fields=("Contact.Phone",))
+        await app.store.database.write(lambda tx: policies.limit_in(tx, org.row_id, limits))
+    caller = await add_principal(app, "carol", "acme:read,write")
+
+    with pytest.raises(NeedsLogin, match="does not name you") as refused:
+        await add_contact(app, caller)
+
+    assert refused.value.code == "NOT_MAPPED"
+    assert [each for each in acme.requests if "/data/" in each.path or "token" in each.path] == []
+    (entry,) = [each async for each in AuditLogReader(app.store).entries(EntryFilter(principal="carol"))]
+    assert (entry.outcome, entry.error_code) == ("not_sent", "NOT_MAPPED")
 
 
 @pytest.mark.parametrize("when", ["first", "later"])

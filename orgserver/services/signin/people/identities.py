@@ -22,6 +22,7 @@ from orgserver.services.people.differences import Update
 from orgserver.services.signin.entries import SIGN_IN, record_in
 from orgserver.services.signin.options import SignInOptions
 from orgserver.store.audit.log import AuditLog
+from orgserver.store.orgs import policies
 from orgserver.store.people import changes, claims, records, tables
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.transaction import Transaction
@@ -82,7 +83,7 @@ class PersonIdentities:
 
     def _create_in(self, tx: Transaction, person: Person) -> str | None:
         """A new principal without grants, whose name nobody can choose; None where none is made."""
-        if self._options.new != "create":
+        if self._options.new != "create" or policies.has_free_mapping_in(tx):  # else they could be a Salesforce user
             return None
         name = _make_name(tx, person.subject)
         changes.add_principal_in(tx, name, "person")
