@@ -18,6 +18,7 @@ from orgserver.oauth.access_tokens import AccessTokenVerifier
 from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.servers.shared import end_by_signals, make_ending, shipping, trace_members_past_sdk
+from orgserver.services.connections.usernames import refuse_open_sign_in
 from orgserver.services.doctor.readiness import Readiness
 from orgserver.services.signin.options import FORM_PATHS, SignInOptions
 from orgserver.serving.http import server as http
@@ -111,6 +112,8 @@ async def _http_app(
     record_refusal = partial(record_unreadable, app.services)
     door = Door(options, FORM_PATHS if app.settings.signin_issuer is not None else ())
     sign_in = _read_sign_in(app, options, door)
+    if sign_in is not None:
+        refuse_open_sign_in((await app.access.catalog()).by_row.values(), sign_in.new)
     issuers = (sign_in.issuer if sign_in is not None else None, options.issuer)
     challenges = Challenges(*(issuer for issuer in issuers if issuer is not None))
     step_up = StepUp(challenges, app.services, toolsets.of_scope(app.access.scope), options.max_body)

@@ -51,7 +51,13 @@ async def test_a_good_token_says_who_it_is_and_what_it_is_narrowed_to() -> None:
 
 @pytest.mark.parametrize("verified", [True, False, "true", 1, None])
 async def test_an_address_is_told_where_the_issuer_has_verified_it_alone(verified: object) -> None:
-    claims = {"email": "ada@acme.example", "email_verified": verified, "upn": "ada@acme", "level": 3, "long": "x" * 999}
+    claims: dict[str, Any] = {
+        "email": "ada@acme.example",
+        "email_verified": verified,
+        "upn": "ada@acme",
+        "level": 3,
+        "long": "x" * 999,
+    }
 
     token = await verify(ISSUED.token(**claims))
 
