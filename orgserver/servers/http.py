@@ -18,11 +18,12 @@ from orgserver.oauth.access_tokens import AccessTokenVerifier
 from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.servers.shared import end_by_signals, make_ending, shipping, trace_members_past_sdk
+from orgserver.services.connections.links import PATH, ConnectLinks
 from orgserver.services.connections.usernames import refuse_open_sign_in
 from orgserver.services.doctor.readiness import Readiness
 from orgserver.services.signin.options import FORM_PATHS, SignInOptions
 from orgserver.serving.http import server as http
-from orgserver.serving.http.app import HttpApp
+from orgserver.serving.http.app import HttpApp, PeopleEndpoints
 from orgserver.serving.http.authentication import Authenticator
 from orgserver.serving.http.bearer.challenges import Challenges
 from orgserver.serving.http.bearer.step_up import StepUp
@@ -108,9 +109,10 @@ async def _http_app(
     app: App, options: HttpOptions, pages: MonitoringPages, access_log: AccessLog, label: str | None
 ) -> AsyncIterator[HttpApp]:
     """What answers requests, from their door to their tools."""
-    server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope)
+    links = ConnectLinks(app.store, app.access, options.url)
+    server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope, links)
     record_refusal = partial(record_unreadable, app.services)
-    door = Door(options, FORM_PATHS if app.settings.signin_issuer is not None else ())
+    door = Door(options, (PATH, *(FORM_PATHS if app.settings.signin_issuer is not None else ())))
     sign_in = _read_sign_in(app, options, door)
     if sign_in is not None:
         refuse_open_sign_in((await app.access.catalog()).by_row.values(), sign_in.new)
@@ -122,6 +124,7 @@ async def _http_app(
     async with AsyncExitStack() as stack:
         verifier = await stack.enter_async_context(_verifier(app, options))
         own = await stack.enter_async_context(_open_sign_in(app, sign_in)) if sign_in is not None else None
+        pages_of_people = own.endpoints if own is not None else await _open_connect_pages(stack, app, options)
         endpoint = await stack.enter_async_context(mcp.running())
         yield HttpApp(
             door,
@@ -133,7 +136,7 @@ async def _http_app(
             pages,
             access_log,
             label,
-            own.endpoints if own is not None else None,
+            pages_of_people,
             sign_in.me_url if sign_in is not None else None,
         )
 
@@ -151,6 +154,12 @@ def _open_sign_in(app: App, options: SignInOptions) -> AbstractAsyncContextManag
     from orgserver.servers.signin import open_sign_in  # noqa: PLC0415  # as above
 
     return open_sign_in(app, options)
+
+
+async def _open_connect_pages(stack: AsyncExitStack, app: App, options: HttpOptions) -> PeopleEndpoints:
+    from orgserver.servers.connect import open_connect_pages  # noqa: PLC0415  # with Jinja: only where it serves
+
+    return await stack.enter_async_context(open_connect_pages(app, options.url))
 
 
 @asynccontextmanager

@@ -8,26 +8,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from starlette.types import Receive
-
 from orgserver.app import App
 from orgserver.config import Settings
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.client import make_provider
 from orgserver.salesforce.connections import build_tls_context
+from orgserver.servers.connect import make_connect_endpoints, make_style_endpoint, open_connections
+from orgserver.services.connections.composition import BrowserConnections
+from orgserver.services.connections.own_logins import OwnLogins
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
 from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, SignInOptions
 from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.bearer.issuers import refuse_bad_sign_in
-from orgserver.serving.http.door import Admitted
-from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.me import endpoints as me
 from orgserver.serving.http.me.endpoints import MeServices
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.people.pages import STYLE_PATH, Pages
-from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import metadata
 from orgserver.serving.http.signin.authorize import AuthorizeEndpoint
 from orgserver.serving.http.signin.callback import CallbackEndpoint
@@ -84,7 +82,8 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
     services = make_sign_in(app.store, app.access, app.people, options, provider, fetcher, make_cookie_value)
     sweeping = asyncio.create_task(sweep_now_and_then(app.store))
     try:
-        yield OpenSignIn(services, make_endpoints(app, options, services))
+        async with open_connections(app, options.url) as connections:
+            yield OpenSignIn(services, make_endpoints(app, options, services, connections))
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
@@ -93,7 +92,7 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
         await provider.aclose()
 
 
-def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoints:
+def make_endpoints(app: App, options: SignInOptions, services: SignIn, connections: BrowserConnections) -> Endpoints:
     """What is answered where."""
     pages = Pages(options.url)
     token = TokenEndpoint(services.server, services.failures)
@@ -107,15 +106,17 @@ def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoi
         metadata.REVOKE_PATH: Endpoint(token.answer_revocation, _SENT, is_page=False),
         CALLBACK_PATH: Endpoint(callback.answer, _READ, is_page=True),
         CONSENT_PATH: Endpoint(consent.answer, _READ + _SENT, is_page=True),
-        STYLE_PATH: Endpoint(partial(_answer_style, pages), _READ, is_page=True),
+        STYLE_PATH: make_style_endpoint(pages),
     }
     if options.allow_registration:
         register = Registration(services.clients, services.failures)
         paths[metadata.REGISTER_PATH] = Endpoint(register.answer, _SENT, is_page=False)
-    return Endpoints(options, paths | me.make_endpoints(_make_me_services(app, services), pages), pages)
+    paths |= me.make_endpoints(_make_me_services(app, services, connections), pages)
+    paths |= make_connect_endpoints(app, pages, connections, services.browsers)
+    return Endpoints(options.url, paths, pages)
 
 
-def _make_me_services(app: App, services: SignIn) -> MeServices:
+def _make_me_services(app: App, services: SignIn, connections: BrowserConnections) -> MeServices:
     """What people have at ``/me``."""
     return MeServices(
         app.access,
@@ -125,8 +126,5 @@ def _make_me_services(app: App, services: SignIn) -> MeServices:
         SignInSessions(app.store),
         app.audit_log,
         services.failures,
+        OwnLogins(app.store, app.access, connections.links),
     )
-
-
-async def _answer_style(pages: Pages, _exchange: Exchange, _admitted: Admitted, _receive: Receive) -> Reply:
-    return pages.answer_style()

@@ -20,6 +20,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from orgserver.model.orgs import Elicitor
+from orgserver.serving.elicitation.logins import LoginPrompt, find_prompt
+from orgserver.serving.elicitation.url_sessions import is_session_that_opens_urls
 from orgserver.serving.envelopes import Envelope
 from orgserver.serving.tool_calls import client_name, make_elicitor
 
@@ -36,6 +38,8 @@ class Client:
     elicitor: Elicitor | None
     envelope: Envelope
     """Of the responses to it."""
+    login_prompt: LoginPrompt | None = None
+    """How it is given a link to a login; None where it opens none."""
 
 
 def is_handshake_version(version: str | None) -> bool:
@@ -59,7 +63,8 @@ class Envelopes:
 
     def describe(self, client: Connection | ServerSession, session: ServerSession | None) -> Client:
         """What a call has to know of a client that the SDK has accepted."""
-        return Client(client_name(client), make_elicitor(client, session), self.of_version(client.protocol_version))
+        envelope = self.of_version(client.protocol_version)
+        return Client(client_name(client), make_elicitor(client, session), envelope, find_prompt(client))
 
 
 class ModernClients:
@@ -135,25 +140,27 @@ class Clients:
 class StatelessClients:
     """The clients over HTTP, where nothing is known of one but what its request says.
 
-    Up to 2025-11-25 that is the version of the protocol in a header, and nothing of who the client is.
+    Up to 2025-11-25 that is the version of the protocol in a header, and whether it opens addresses.
     """
 
     def __init__(self, server: Server[Any]) -> None:
         self._envelopes = Envelopes(server)
         self._by_envelope = ModernClients(self._envelopes)
-        self._by_version: dict[str, Client] = {}
+        self._by_version: dict[tuple[str, bool], Client] = {}
         """Those of a handshake: of each version they are all the same."""
 
-    def identify(self, version: str | None, meta: dict[str, Any]) -> Client | None:
+    def identify(self, version: str | None, session_id: str | None, meta: dict[str, Any]) -> Client | None:
         """The client that sent a request of this version; None where that is for the SDK to say, or to refuse."""
         if is_handshake_version(version):
             if PROTOCOL_VERSION_META_KEY in meta:
                 return None
-            return self._of_version(version or DEFAULT_NEGOTIATED_VERSION)
+            return self._of_version(version or DEFAULT_NEGOTIATED_VERSION, is_session_that_opens_urls(session_id))
         return self._by_envelope.identify(meta) if meta.get(PROTOCOL_VERSION_META_KEY) == version else None
 
-    def _of_version(self, version: str) -> Client:
-        client = self._by_version.get(version)
+    def _of_version(self, version: str, opens_urls: bool) -> Client:
+        client = self._by_version.get((version, opens_urls))
         if client is None:
-            client = self._by_version[version] = Client(None, None, self._envelopes.of_version(version))
+            prompt: LoginPrompt | None = "error" if opens_urls else None
+            client = Client(None, None, self._envelopes.of_version(version), prompt)
+            self._by_version[version, opens_urls] = client
         return client

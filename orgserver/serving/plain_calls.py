@@ -16,6 +16,7 @@ import mcp_types as mcp
 import msgspec
 from mcp.server.lowlevel import Server
 from mcp.shared.dispatcher import as_request_id, coerce_request_id
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp_types.jsonrpc import RequestId
 from pydantic_core import from_json
@@ -153,8 +154,10 @@ async def run_plain_call(call: PlainCall, tool_calls: ToolCalls, base: Caller, n
     client, progress = call.client, _report_progress(call, notices)
     try:
         caller = complete_caller(base, call.id, client.name, client.elicitor, progress)
-        result = await tool_calls.call(call.tool, call.arguments, caller)
+        result = await tool_calls.call(call.tool, call.arguments, caller, prompt=client.login_prompt)
         return client.envelope.make_response(call.id, result)
+    except MCPError as error:  # a link for the client to open
+        return mcp.JSONRPCError(jsonrpc="2.0", id=call.id, error=error.error)
     except Exception:
         logger.exception("the result of a call could not be written")
         return mcp.JSONRPCError(jsonrpc="2.0", id=call.id, error=_INVALID)

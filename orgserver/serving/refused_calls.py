@@ -19,6 +19,7 @@ from orgserver.model.json_text import read_json_text
 from orgserver.model.orgs import Caller
 from orgserver.services.calls.plan import Call
 from orgserver.services.composition import Services
+from orgserver.serving.elicitation.logins import LOGIN
 from orgserver.tools import toolsets
 from orgserver.tools.argument_errors import kind_of
 from orgserver.tools.tool import ToolSpec, org_of
@@ -35,14 +36,15 @@ class MendedParameters(dict[str, Any]):
 
     refusal: InvalidArgument | None = None
     has_unreadable_answer: bool = False
+    has_unreadable_login: bool = False
 
 
 def mend_parameters(params: Mapping[str, Any]) -> Mapping[str, Any]:
     """The parameters themselves where nothing is wrong with them, else MendedParameters."""
     arguments, answers = params.get("arguments"), params.get("inputResponses")
     is_odd = arguments is not None and not isinstance(arguments, dict)
-    is_unreadable = isinstance(answers, dict) and ANSWER in answers and not _is_answer(answers[ANSWER])
-    if not is_odd and not is_unreadable:
+    unreadable = _find_unreadable(answers)
+    if not is_odd and not unreadable:
         return params
     parameters = MendedParameters(params)
     if is_odd:
@@ -50,10 +52,18 @@ def mend_parameters(params: Mapping[str, Any]) -> Mapping[str, Any]:
             parameters["arguments"] = _read_arguments(arguments)
         except InvalidArgument as error:
             parameters["arguments"], parameters.refusal = {}, error
-    if is_unreadable and isinstance(answers, dict):
-        parameters["inputResponses"] = {name: each for name, each in answers.items() if name != ANSWER}
-        parameters.has_unreadable_answer = True
+    if unreadable and isinstance(answers, dict):
+        parameters["inputResponses"] = {name: each for name, each in answers.items() if name not in unreadable}
+        parameters.has_unreadable_answer = ANSWER in unreadable
+        parameters.has_unreadable_login = LOGIN in unreadable
     return parameters
+
+
+def _find_unreadable(answers: object) -> set[str]:
+    """Which answers to our questions are none."""
+    if not isinstance(answers, dict):
+        return set()
+    return {name for name in (ANSWER, LOGIN) if name in answers and not _is_answer(answers[name])}
 
 
 def _is_answer(answer: object) -> bool:

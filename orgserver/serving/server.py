@@ -28,6 +28,7 @@ from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller, Scope
 from orgserver.services.composition import Services
 from orgserver.serving import completion, prompts, resources
+from orgserver.serving.elicitation.logins import Links, Logins
 from orgserver.serving.refused_calls import name_error
 from orgserver.serving.tool_calls import FindCaller, ToolCalls
 from orgserver.tools import toolsets
@@ -68,8 +69,13 @@ def build_server(
     return build_server_and_calls(services, lambda _ctx: caller, scope or Scope())[0]
 
 
-def build_server_and_calls(services: Services, find_caller: FindCaller, within: Scope) -> tuple[Server[Any], ToolCalls]:
-    """Make a server as above, and give with it what answers its tool calls, for those that go past the SDK."""
+def build_server_and_calls(
+    services: Services, find_caller: FindCaller, within: Scope, links: Links | None = None
+) -> tuple[Server[Any], ToolCalls]:
+    """Make a server as above, and give with it what answers its tool calls, for those that go past the SDK.
+
+    ``links`` lead people to logins of their own.
+    """
     specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
     names = [name for name in specs if not (within.read_only and specs[name].writes)]
@@ -78,7 +84,7 @@ def build_server_and_calls(services: Services, find_caller: FindCaller, within: 
     tool_list_for_gateways = ListToolsResult(tools=[tools_for_gateways[name] for name in names])
     schemas = {name: tool.input_schema for name, tool in tools_for_gateways.items() if tool is not tools[name]}
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
-    calls = ToolCalls(services, specs, forms, find_caller, read_only=within.read_only)
+    calls = ToolCalls(services, specs, forms, find_caller, read_only=within.read_only, logins=Logins(links))
 
     async def list_tools(ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
         has_headers = ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS

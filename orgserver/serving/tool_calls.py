@@ -23,10 +23,11 @@ from mcp_types.jsonrpc import RequestId
 from mcp_types.version import is_version_at_least
 from pydantic import ValidationError
 
-from orgserver.model.errors import Denied, InvalidArgument, Unconfirmed
+from orgserver.model.errors import Denied, InvalidArgument, LoginRequired, Unconfirmed
 from orgserver.model.orgs import Caller, Elicitor, Progress
 from orgserver.services.calls.decision import read_only_server
 from orgserver.services.composition import Services
+from orgserver.serving.elicitation.logins import LOGIN, LoginPrompt, Logins, find_prompt_of_request
 from orgserver.serving.refused_calls import (
     ANSWER,
     MendedParameters,
@@ -63,12 +64,14 @@ class ToolCalls:
         find_caller: FindCaller,
         *,
         read_only: bool,
+        logins: Logins | None = None,
     ) -> None:
         self._services = services
         self._specs = specs
         self._forms = forms
         self._find_caller = find_caller
         self._read_only = read_only
+        self._logins = logins or Logins()
 
     def __contains__(self, tool: object) -> bool:
         return tool in self._specs
@@ -92,22 +95,34 @@ class ToolCalls:
         elicitor = make_elicitor(ctx.session, ctx.session, ctx.request_id)
         if isinstance(elicitor, _Repeating):
             elicitor = _Repeating(params, is_unreadable=mended is not None and mended.has_unreadable_answer)
-        caller = self.caller_of(ctx, elicitor)
-        return await self.call(params.name, params.arguments or {}, caller, mended.refusal if mended else None)
+        caller, refusal = self.caller_of(ctx, elicitor), mended.refusal if mended else None
+        prompt = find_prompt_of_request(ctx, None if mended and mended.has_unreadable_login else params)
+        return await self.call(params.name, params.arguments or {}, caller, refusal, prompt)
 
     async def call(
-        self, tool: str, arguments: dict[str, Any], caller: Caller, refusal: InvalidArgument | None = None
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        caller: Caller,
+        refusal: InvalidArgument | None = None,
+        prompt: LoginPrompt | None = None,
     ) -> dict[str, Any]:
-        """Run one call; whatever goes wrong is one of our errors. ``refusal`` is what is wrong with its parameters."""
+        """Run one call; whatever goes wrong is one of our errors. ``refusal`` is what is wrong with its parameters.
+
+        ``prompt`` is how the client is given a link to a login; by an MCPError, it may be.
+        """
         started = time.perf_counter()
         named = arguments.get("org")
         org = named[:255] if isinstance(named, str) and named else None
         spec = self._specs.get(tool)
+        result: dict[str, Any] | MCPError
         try:
             structured = await self._run(spec, caller, tool, arguments, refusal)
             result, outcome = results.success(structured), "succeeded"
         except Unconfirmed as unconfirmed:
             result, outcome = _input_required(unconfirmed), "asked"
+        except LoginRequired as required:
+            result, outcome = await self._logins.answer(required, caller, org, prompt), required.outcome
         except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in name_error
             known = name_error(error, spec)
             result, outcome = results.failure(known, org), known.outcome
@@ -122,6 +137,8 @@ class ToolCalls:
                     "ms": round((time.perf_counter() - started) * 1_000, 1),
                 },
             )
+        if isinstance(result, MCPError):
+            raise result
         return result
 
     async def _run(
@@ -192,7 +209,8 @@ def make_elicitor(
 def _is_readable(params: Mapping[str, Any]) -> bool:
     """Tell whether the SDK takes parameters as they came, and they answer no question."""
     arguments, answers = params.get("arguments"), params.get("inputResponses")
-    return (arguments is None or isinstance(arguments, dict)) and not (isinstance(answers, dict) and ANSWER in answers)
+    is_answer = isinstance(answers, dict) and (ANSWER in answers or LOGIN in answers)
+    return (arguments is None or isinstance(arguments, dict)) and not is_answer
 
 
 def _report_progress(ctx: ServerRequestContext[Any]) -> Progress:

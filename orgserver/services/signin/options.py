@@ -12,6 +12,8 @@ from orgserver.model.server_paths import MCP_PATH
 CALLBACK_PATH = "/signin/callback"
 ME_PATH = "/me"
 CONSENT_PATH = "/signin/consent/"
+CONTINUE_PATH = "/connect/continue"
+"""Where those go on who signed in for a link to a login of their own."""
 FORM_PATHS = (ME_PATH, CONSENT_PATH)
 """Where forms of pages for people lead, or begin the paths."""
 

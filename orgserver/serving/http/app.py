@@ -31,8 +31,8 @@ _ENDING = make_error_reply(503, "this server is ending")
 _FAILED = make_error_reply(500, "this request failed inside orgserver")
 
 
-class SignInEndpoints(Protocol):
-    """What people and their clients reach to sign in."""
+class PeopleEndpoints(Protocol):
+    """What people and their clients reach to sign in, to see what is theirs, and to give logins of their own."""
 
     def serves(self, path: str) -> bool:
         """Whether a path is one of them."""
@@ -55,7 +55,7 @@ class HttpApp:
         pages: MonitoringPages,
         access_log: AccessLog,
         label: str | None,
-        sign_in: SignInEndpoints | None = None,
+        people: PeopleEndpoints | None = None,
         approval_url: str | None = None,
     ) -> None:
         self._door = door
@@ -68,7 +68,8 @@ class HttpApp:
         self._access_log = access_log
         self._make_caller = lru_cache(_CACHE)(partial(_make_caller, label, approval_url))
         """Most who call have called before."""
-        self._sign_in = sign_in
+        self._people = people
+        self._has_accounts = approval_url is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -94,8 +95,8 @@ class HttpApp:
             is_probe = path in PROBES and has_host_within(scope["headers"])
             return await self._pages.answer(path, scope["method"], None) if is_probe else admitted
         exchange.source, exchange.headers = admitted.source, admitted.cors
-        if self._sign_in is not None and self._sign_in.serves(path):
-            return await self._sign_in.answer(exchange, admitted, receive)
+        if self._people is not None and self._people.serves(path):
+            return await self._people.answer(exchange, admitted, receive)
         return await self._serve(exchange, admitted, receive)
 
     async def _serve(self, exchange: Exchange, admitted: Admitted, receive: Receive) -> Reply | None:
@@ -104,7 +105,7 @@ class HttpApp:
         if path in METADATA_PATHS:
             return self._challenges.answer_metadata(admitted.url, scope["method"])
         if path != MCP_PATH and path not in PAGES:
-            return make_not_found_reply(has_accounts=self._sign_in is not None)
+            return make_not_found_reply(has_accounts=self._has_accounts)
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
         if path in PROBES and not authorization:
             return await self._pages.answer(path, scope["method"], None)

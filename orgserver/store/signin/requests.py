@@ -40,7 +40,7 @@ class SignInRequest:
     """Which the id token must repeat."""
     verifier: Secret
     """Of the proof key (RFC 7636) shown to the provider."""
-    purpose: Literal["open", "approve"] | None = None
+    purpose: Literal["open", "approve", "connect"] | None = None
     """Of one for /me."""
     client_id: str | None = None
     redirect_uri: str | None = None

@@ -109,3 +109,20 @@ async def test_what_is_no_request_is_told_by_its_source_and_status_alone(app: Ap
     assert (told["message"], told["source"], told["status"]) == ("no request", "127.0.0.1", 400)
     assert figures["orgserver_http_requests_total", "route=none", "status=400"] == 1
     assert "c4nary" not in out.getvalue()
+
+
+async def test_what_follows_connect_is_not_told(app: App, log: Log) -> None:
+    """It is a link that logs somebody in, or comes with a code of Salesforce's."""
+    nonce = "n0nce" * 8 + "abc"
+    async with serving(app) as served:
+        out = log(log_format="json")
+        async with served.raw(None) as client:
+            await client.get(f"/connect/{nonce}")
+            await client.post(f"/connect/{nonce}/key", data={"key": "osk_c4nary"})
+            await client.get(f"/connect/callback?code=c0de&state={nonce}")
+            await client.get("/connected")
+        lines = [json.loads(line) for line in await access_lines(out, 4)]
+
+    assert [line["path"] for line in lines] == ["/connect/*"] * 3 + ["/connected"]
+    for secret in (nonce, "c0de", "c4nary"):
+        assert secret not in out.getvalue()

@@ -103,6 +103,8 @@ class MeSession:
 
     cookie: Secret
     seconds: int
+    is_to_connect: bool = False
+    """Whether it goes on with a link to a login of its person's own."""
 
 
 class Provider(Protocol):
@@ -247,7 +249,7 @@ class Callbacks:
         )
         facts = {"session": session_id, "issuer": person.subject.issuer, "subject": person.subject.subject}
         record_in(tx, self._store.audit, principal.name, Action.KEY, SIGN_IN, facts=facts, label=ME_LABEL)
-        return MeSession(cookie, life_us // 1_000_000)
+        return MeSession(cookie, life_us // 1_000_000, request.purpose == "connect")
 
     async def _write(self, change: Callable[[Transaction], T]) -> T:
         return await retry_behind(lambda: self._store.database.write(change))

@@ -5,9 +5,6 @@ A session's cookie is a secret of which the store has the digest. It opens pages
 
 from __future__ import annotations
 
-import base64
-import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -18,6 +15,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.browser.authorization import ProviderUrls, begin_sign_in, make_request
+from orgserver.services.signin.browser.form_tokens import FormTokens
 from orgserver.services.signin.entries import SIGN_OUT
 from orgserver.services.signin.people.sessions import SIGNED_OUT, SignInSessions
 from orgserver.store.session import Store
@@ -25,7 +23,8 @@ from orgserver.store.signin.rows import Session
 from orgserver.store.signin.token_reader import TokenReader
 from orgserver.store.transaction import to_datetime
 
-Purpose = Literal["open", "approve"]
+Purpose = Literal["open", "approve", "connect"]
+"""What somebody signs in at /me for: to see it, to allow something, or to go on with a link to a login of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Browsers:
         self._provider = provider
         self._sessions = SignInSessions(store)
         self._reader = TokenReader(store.database)
-        self._mac: Callable[[bytes], bytes] = store.cursors.make_mac()
+        self._form_tokens = FormTokens(store.cursors)
 
     async def find(self, cookie: Secret | None) -> BrowserSession | None:
         """Whose browser brings this cookie; None without a live session, and for a principal who is disabled."""
@@ -75,13 +74,11 @@ class Browsers:
 
     def make_csrf(self, purpose: str, id_: str, cookie: Secret) -> str:
         """What a form of ours brings: it holds for one purpose, one request or session, and one browser."""
-        message = b"\0".join((b"csrf", purpose.encode(), id_.encode(), cookie.reveal().encode()))
-        return base64.urlsafe_b64encode(self._mac(message)).rstrip(b"=").decode()
+        return self._form_tokens.make(purpose, id_, cookie)
 
     def check_csrf(self, text: str | None, purpose: str, id_: str, cookie: Secret) -> bool:
         """Whether a form brings what our page gave it."""
-        expected = self.make_csrf(purpose, id_, cookie)
-        return text is not None and hmac.compare_digest(expected.encode(), text.encode("utf-8", "replace"))
+        return self._form_tokens.check(text, purpose, id_, cookie)
 
 
 def _show(session: Session) -> BrowserSession:

@@ -7,6 +7,7 @@ import asyncio
 from starlette.types import Receive, Scope
 
 from orgserver.oauth.provider.refusals import ProviderUnavailable
+from orgserver.services.connections.own_logins import OwnLogins
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.browser.me_sessions import Browsers, Purpose
@@ -26,20 +27,27 @@ from orgserver.serving.http.signin.returns import see_other
 MOST_ORGS, MOST_REQUESTS = 200, 100
 """That a page shows."""
 _RETRY_SECONDS = 60
-_PURPOSES: dict[str, Purpose] = {"open": "open", "approve": "approve"}
+_PURPOSES: dict[str, Purpose] = {"open": "open", "approve": "approve", "connect": "connect"}
 
 
 class OwnPages:
     """Answers them."""
 
     def __init__(
-        self, pages: Pages, browsers: Browsers, holdings: Holdings, approvers: Approvers, sessions: SignInSessions
+        self,
+        pages: Pages,
+        browsers: Browsers,
+        holdings: Holdings,
+        approvers: Approvers,
+        sessions: SignInSessions,
+        logins: OwnLogins,
     ) -> None:
         self._pages = pages
         self._browsers = browsers
         self._holdings = holdings
         self._approvers = approvers
         self._sessions = sessions
+        self._logins = logins
 
     async def show(self, visit: Visit) -> Reply:
         """All of it."""
@@ -54,6 +62,7 @@ class OwnPages:
             request_count=len(requests),
             is_fresh=self._approvers.is_fresh(visit.session.auth_time),
             own=await self._holdings.read(visit.caller, MOST_ORGS),
+            logins=await self._logins.read(visit.caller),
             sessions=[show_session(each, visit.session.id) for each in sessions],
         )
 

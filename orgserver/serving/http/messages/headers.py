@@ -8,11 +8,13 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from starlette.types import Scope
 
 from orgserver.serving.clients import is_handshake_version
+from orgserver.serving.elicitation.url_sessions import HEADER
 from orgserver.serving.http.replies import JSON, Reply, make_error_reply
 
 _EVENTS = b"text/event-stream"
 _USUAL_ACCEPT = b"application/json, text/event-stream"
 _VERSION = MCP_PROTOCOL_VERSION_HEADER.encode()
+_SESSION = HEADER.encode()
 _ALLOW = ((b"allow", b"POST"),)
 
 
@@ -32,6 +34,12 @@ class Headers:
     def is_modern(self) -> bool:
         """Whether that is one without a handshake: 2026-07-28 or later."""
         return not is_handshake_version(self.version)
+
+    @property
+    def session_id(self) -> str | None:
+        """Which a client was given that opens addresses, and brings with each request."""
+        value = self.values.get(_SESSION)
+        return value.decode("latin-1") if value is not None else None
 
     @property
     def length(self) -> int:

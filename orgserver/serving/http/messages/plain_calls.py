@@ -38,7 +38,8 @@ class PlainPosts:
         """The call that a request is; None where the SDK is to read it, and to refuse it where it must."""
         if headers.has_duplicates or b'"tools/call"' not in body:
             return None
-        call = read_plain_call(body, self._trace_members, partial(self._clients.identify, headers.version))
+        identify = partial(self._clients.identify, headers.version, headers.session_id)
+        call = read_plain_call(body, self._trace_members, identify)
         if call is None or call.tool not in self._tool_calls:  # the server may have been given other tools than ours
             return None
         return None if headers.is_modern and not self._is_mirrored(call, headers.values) else call

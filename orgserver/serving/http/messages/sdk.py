@@ -25,6 +25,7 @@ from starlette.datastructures import Headers as RawHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from orgserver.model.orgs import Caller
+from orgserver.serving.elicitation.url_sessions import HEADER, make_session_that_opens_urls
 from orgserver.serving.fragments import read_fragment
 from orgserver.serving.http.exchange import note_request_id
 from orgserver.serving.http.messages.headers import Headers
@@ -34,6 +35,7 @@ from orgserver.serving.messages import Unreadable, read_message
 
 CALLER = "orgserver.caller"
 """Where the SDK's request has who sent it."""
+_OK = 200
 RecordRefusal = Callable[[Caller, str | None], Awaitable[None]]
 """Puts a tool call that no tool will see on record, by the tool's name where that is known."""
 
@@ -67,6 +69,8 @@ class SdkMessages:
         if self._is_refused_call(message, headers, scope):
             assert isinstance(message, JSONRPCRequest)  # noqa: S101  # for mypy
             await self._record(caller, message.id, (message.params or {}).get("name"))
+        if _opens_urls(message):
+            send = _send_session(send)
         manager = self._by_events if _may_stream(message, headers) else self._by_json
         with Watch(receive):
             await manager.handle_request({**scope, CALLER: caller}, _replay(body), send)
@@ -130,6 +134,27 @@ def _may_stream(message: JSONRPCMessage, headers: Headers) -> bool:
     if not headers.takes_events or not isinstance(message, JSONRPCRequest):
         return False
     return headers.is_modern or message.method == "tools/call"
+
+
+def _opens_urls(message: JSONRPCMessage) -> bool:
+    """Whether a handshake is that of a client that opens addresses for its person (2025-11-25)."""
+    if not isinstance(message, JSONRPCRequest) or message.method != "initialize":
+        return False
+    capabilities = (message.params or {}).get("capabilities")
+    elicitation = capabilities.get("elicitation") if isinstance(capabilities, dict) else None
+    return isinstance(elicitation, dict) and isinstance(elicitation.get("url"), dict)
+
+
+def _send_session(send: Send) -> Send:
+    """Sends an answer with an id by which every process knows later that the client opens addresses."""
+    header = (HEADER.encode(), make_session_that_opens_urls().encode())
+
+    async def send_with_session(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == _OK:
+            message = {**message, "headers": [*message.get("headers", ()), header]}
+        await send(message)
+
+    return send_with_session
 
 
 def _replay(body: bytes) -> Receive:

@@ -6,7 +6,7 @@ import logging
 from typing import Protocol
 
 from orgserver.serving.http.exchange import Exchange
-from orgserver.serving.http.monitoring.pages import PAGES, name_route
+from orgserver.serving.http.monitoring.pages import PAGES, mask_path, name_route
 
 logger = logging.getLogger("orgserver.access")
 
@@ -41,7 +41,7 @@ class AccessLog:
             extra={
                 "source": exchange.source,
                 "method": scope["method"],
-                "path": path[:_LONGEST],
+                "path": mask_path(path)[:_LONGEST],
                 "status": exchange.status,
                 "ms": round(exchange.seconds * 1_000, 1),
                 "bytes": exchange.sent_bytes,

@@ -18,6 +18,7 @@ HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 PROBES = frozenset({HEALTH, READINESS})
 PAGES = PROBES | {METRICS}
 _ROUTES = PAGES | {MCP_PATH}
+_CONNECT = "/connect/"
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _FRESH_SECONDS = 1.0
 """How long figures serve: whoever asks without a pause costs the store nothing."""
@@ -43,7 +44,14 @@ def name_route(path: str) -> str:
     """What requests for a path are counted as: strangers can ask for anything."""
     if path in _ROUTES:
         return path
+    if path.startswith(_CONNECT):
+        return _CONNECT.rstrip("/")
     return "/.well-known" if path.startswith("/.well-known/") else "other"
+
+
+def mask_path(path: str) -> str:
+    """A path as it may be told: what follows ``/connect/`` is a secret, or next to one."""
+    return f"{_CONNECT}*" if path.startswith(_CONNECT) else path
 
 
 class MonitoringPages:

@@ -12,7 +12,7 @@ from orgserver.model.secret import Secret
 from orgserver.services.signin.browser.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
 from orgserver.services.signin.browser.me_sessions import Browsers
 from orgserver.services.signin.entries import ME_LABEL
-from orgserver.services.signin.options import CONSENT_PATH, ME_PATH
+from orgserver.services.signin.options import CONSENT_PATH, CONTINUE_PATH, ME_PATH
 from orgserver.services.signin.parameters import BadParameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -95,7 +95,8 @@ class CallbackEndpoint:
         if isinstance(result, AwaitsConsent):
             return see_other(CONSENT_PATH + result.request_id)
         await self._end_replaced(cookies.read_cookie(exchange.scope, cookies.ME))
-        return see_other(ME_PATH, cookies.keep_cookie(cookies.ME, result.cookie, result.seconds))
+        path = CONTINUE_PATH if result.is_to_connect else ME_PATH
+        return see_other(path, cookies.keep_cookie(cookies.ME, result.cookie, result.seconds))
 
     async def _end_replaced(self, cookie: Secret | None) -> None:
         """End the session that this browser had at /me before: nobody has its cookie any more."""

@@ -18,6 +18,10 @@ SIGN_IN = "__Host-orgserver-signin"
 """Of a browser in which a sign-in is under way."""
 ME = "__Host-orgserver-me"
 """Of one in which somebody is signed in at ``/me``."""
+CONNECT = "__Host-orgserver-connect"
+"""Of one in which somebody gives a login of their own to an org."""
+CONNECT_LINK = "__Host-orgserver-connect-link"
+"""The last link that it opened, to go on with after signing in."""
 SIGN_IN_SECONDS = 600
 _BYTES = 32
 _VALUE = re.compile(r"[A-Za-z0-9_-]{43}")

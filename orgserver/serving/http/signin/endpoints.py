@@ -12,7 +12,6 @@ from starlette.types import Receive
 
 from orgserver.model.errors import StoreError
 from orgserver.model.hosts import DEFAULT_PORTS, find_network
-from orgserver.services.signin.options import SignInOptions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.limits import Limits, Refusal
@@ -50,11 +49,11 @@ class Endpoint:
 
 
 class Endpoints:
-    """Everything that people and their clients reach to sign in, and what people have at ``/me``."""
+    """Everything that people and their clients reach to sign in, and what people have at ``/me`` and ``/connect``."""
 
-    def __init__(self, options: SignInOptions, endpoints: Mapping[str, Endpoint], pages: FailurePages) -> None:
-        self._url = options.url
-        self._host = _split(options.url)
+    def __init__(self, url: str, endpoints: Mapping[str, Endpoint], pages: FailurePages) -> None:
+        self._url = url
+        self._host = _split(url)
         self._exact = {path: each for path, each in endpoints.items() if not path.endswith("/")}
         self._below = {path: each for path, each in endpoints.items() if path.endswith("/")}
         self._pages = pages

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from orgserver.app import App
+from orgserver.services.connections.links import ConnectLinks
+from orgserver.services.connections.own_logins import OwnLogins
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.browser.me_sessions import Browsers
-from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -21,7 +22,7 @@ from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import send_reply
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.endpoints import Endpoints
-from tests.services.signin.browsers import ISSUER, UrlsAlone, add_browser
+from tests.services.signin.browsers import UrlsAlone, add_browser
 from tests.serving.over_http.people.page import Page, check_headers, read_page
 
 URL = "https://orgs.example.com"
@@ -55,7 +56,6 @@ class Site:
         self.app = app
         self.urls = UrlsAlone()
         self._sources = itertools.count(1)
-        options = SignInOptions(URL, ISSUER, "client")
         pages = Pages(URL)
         self.approvers = Approvers(app.store, app.access)
         self.sessions = SignInSessions(app.store)
@@ -67,8 +67,9 @@ class Site:
             self.sessions,
             app.audit_log,
             AuthFailures(app.store),
+            OwnLogins(app.store, app.access, ConnectLinks(app.store, app.access, URL)),
         )
-        self.endpoints = Endpoints(options, make_endpoints(services, pages), pages)
+        self.endpoints = Endpoints(URL, make_endpoints(services, pages), pages)
 
     async def request(
         self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None, parts: int = 1_000

@@ -72,7 +72,7 @@ async def server(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     clients = Clients(store, options, DocumentFetcher(_make_no_tls))
     failures = AuthFailures(store)
     registration = Registration(clients, failures)
-    endpoints = Endpoints(options, {REGISTER_PATH: Endpoint(registration.answer, ("POST",), False)}, Pages(URL))
+    endpoints = Endpoints(options.url, {REGISTER_PATH: Endpoint(registration.answer, ("POST",), False)}, Pages(URL))
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, send)

@@ -125,7 +125,7 @@ class World:
         }
         if self.options.allow_registration:
             endpoints[REGISTER_PATH] = Endpoint(Registration(self.clients, self.failures).answer, ("POST",), False)
-        return Endpoints(self.options, endpoints, pages)
+        return Endpoints(self.options.url, endpoints, pages)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange, url = Exchange(scope, send), urlsplit(self.admitted)

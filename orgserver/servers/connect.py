@@ -1,0 +1,66 @@
+"""Logins of people's own over HTTP: what makes them in a browser, and the paths at which people reach it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from starlette.types import Receive
+
+from orgserver.app import App
+from orgserver.services.connections.composition import (
+    BrowserConnections,
+    make_browser_connections,
+    sweep_now_and_then,
+)
+from orgserver.services.connections.links import ConnectLinks
+from orgserver.services.signin.browser.form_tokens import FormTokens
+from orgserver.services.signin.browser.me_sessions import Browsers
+from orgserver.serving.http.connect.endpoints import make_endpoints
+from orgserver.serving.http.connect.visitors import Visitors
+from orgserver.serving.http.door import Admitted
+from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.people.pages import STYLE_PATH, Pages
+from orgserver.serving.http.replies import Reply
+from orgserver.serving.http.signin.endpoints import Endpoint, Endpoints
+
+
+@asynccontextmanager
+async def open_connections(app: App, url: str) -> AsyncIterator[BrowserConnections]:
+    """What makes logins; links that nobody goes on with are taken out for as long as it is open."""
+    links = ConnectLinks(app.store, app.access, url)
+    connections = make_browser_connections(app.store, app.access, app.people, links)
+    sweeping = asyncio.create_task(sweep_now_and_then(connections))
+    try:
+        yield connections
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_connect_pages(app: App, url: str) -> AsyncIterator[Endpoints]:
+    """The pages of a server at which nobody signs in: people show their keys."""
+    pages = Pages(url)
+    async with open_connections(app, url) as connections:
+        paths = make_connect_endpoints(app, pages, connections, None)
+        yield Endpoints(url, paths | {STYLE_PATH: make_style_endpoint(pages)}, pages)
+
+
+def make_connect_endpoints(
+    app: App, pages: Pages, connections: BrowserConnections, browsers: Browsers | None
+) -> dict[str, Endpoint]:
+    """What is answered where; ``browsers`` knows who is signed in, where people sign in."""
+    visitors = Visitors(pages, connections.refusals, FormTokens(app.store.cursors), browsers)
+    return make_endpoints(connections, visitors, pages)
+
+
+def make_style_endpoint(pages: Pages) -> Endpoint:
+    """What all pages look like."""
+    return Endpoint(partial(_answer_style, pages), ("GET",), is_page=True)
+
+
+async def _answer_style(pages: Pages, _exchange: Exchange, _admitted: Admitted, _receive: Receive) -> Reply:
+    return pages.answer_style()

@@ -1,0 +1,60 @@
+"""People's own logins over one store, put together from their parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from orgserver.model.errors import StoreError
+from orgserver.services.calls.access import Access
+from orgserver.services.connections.authorization import Authorization
+from orgserver.services.connections.callbacks import Callbacks
+from orgserver.services.connections.checks import Checks
+from orgserver.services.connections.entries import Refusals
+from orgserver.services.connections.links import ConnectLinks
+from orgserver.services.connections.proofs import Proofs
+from orgserver.services.connections.storing import Storing
+from orgserver.services.people.composition import People
+from orgserver.store.session import Store
+
+logger = logging.getLogger("orgserver.connections")
+SWEEP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserConnections:
+    """Everything that people need to give a login in a browser."""
+
+    links: ConnectLinks
+    checks: Checks
+    proofs: Proofs
+    authorization: Authorization
+    callbacks: Callbacks
+    storing: Storing
+    refusals: Refusals
+
+
+def make_browser_connections(store: Store, access: Access, people: People, links: ConnectLinks) -> BrowserConnections:
+    """Make it; ``links`` lead to this server."""
+    checks = Checks(store, access)
+    storing = Storing(store, access, checks)
+    return BrowserConnections(
+        links,
+        checks,
+        Proofs(store, people.api_keys),
+        Authorization(store, checks, links),
+        Callbacks(store, access.client, checks, links, storing),
+        storing,
+        Refusals(store, people.auth_failures),
+    )
+
+
+async def sweep_now_and_then(connections: BrowserConnections) -> None:
+    """Each minute, take out links that are late; for as long as a server runs."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            await connections.storing.sweep()
+        except StoreError as error:
+            logger.warning("links that are over are taken out later: %s", error)
