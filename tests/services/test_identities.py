@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from orgserver.app import App
 from orgserver.model.access.logins import IDENTITIES, Identity, LoginKey, UsernameFrom
 from orgserver.model.access.policies import Policy
-from orgserver.model.errors import InvalidArgument, LoginRequired, PolicyDenied
+from orgserver.model.errors import InvalidArgument, LoginRequired, NeedsLogin, PolicyDenied
 from orgserver.model.names import CONTACT, Alias, OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Connection, Org, OrgState, OrgUser
 from orgserver.sandbox.org import SandboxOrg
@@ -101,11 +101,11 @@ async def stand(app: App, acme: SandboxOrg, state: str) -> None:
         await connect(app, acme, ADA, state=OrgState(state), cause=None if state == "ready" else "it was ended")
 
 
-async def refusal_of(app: App, caller: Caller) -> LoginRequired | None:
+async def refusal_of(app: App, caller: Caller) -> NeedsLogin | None:
     """What is said to a query, if it is that its caller must log in."""
     try:
         await operations.query(app, caller, "salesforce_query", "acme", SOQL)
-    except LoginRequired as error:
+    except NeedsLogin as error:
         return error
     return None
 
@@ -126,7 +126,10 @@ async def test_each_state_of_a_login_has_its_answer_and_none_falls_back(
                 answer = {shared: "shared", user.id: "own"}[users_asked(acme)[-1]]
             else:
                 assert (error.category, error.outcome, error.retryable) == ("auth_expired", "not_sent", True)
-                assert error.row_id == (await app.access.catalog()).by_alias["acme"].row_id
+                is_helped_by_link = isinstance(error, LoginRequired)
+                assert is_helped_by_link is (state != "waits")
+                row_id = (await app.access.catalog()).by_alias["acme"].row_id
+                assert not isinstance(error, LoginRequired) or error.row_id == row_id
                 assert acme.requests == []
                 answer = error.code
             answers.setdefault(identity, {})[state] = answer
