@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from orgserver.model.access.logins import LoginKey
@@ -24,6 +25,7 @@ from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.observer import Observer
 from orgserver.services.tokens import token_errors
 from orgserver.services.tokens.assertion_login import is_same_username
+from orgserver.services.tokens.late_answers import keep_or_revoke_in
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import Granted, Refreshes, moment
 from orgserver.store.session import Store
@@ -141,8 +143,7 @@ class RefreshOutcomes:
         """Store an answer as the very next step; the access token, and whether it is for where the answer says."""
         org, credential = granted.org, granted.credential
         access = AccessToken(answer.access_token, home_until_proven(org, answer), credential.fencing + 1)
-        # no move, or one that was named is taken back
-        settled = access.instance_url == instance_named_by(answer, org)
+        settled = access.instance_url == instance_named_by(answer, org)  # no move, or a named one is taken back
         refresh_token = answer.refresh_token or credential.refresh_token
         intent = intent_on(org)
         refusals: list[str] = []
@@ -209,7 +210,8 @@ class RefreshOutcomes:
         self._say(granted.org, code)
 
     async def _put(self, deposit: Deposit) -> None:
-        if not await self._safe.put(deposit):
+        change = partial(keep_or_revoke_in, self._store, deposit.org, deposit.rotated, deposit.change)
+        if not await self._safe.put(replace(deposit, change=change)):
             raise NotSent(f"{deposit.org.alias} was given another credential at the same moment", code="TOKEN_RACE")
 
     async def end(

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from orgserver.app import App
-from orgserver.model.errors import NeedsLogin
+from orgserver.model.errors import NeedsLogin, NotSent
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Connection, Credential, Org, OrgState, OrgUser
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.store import tables
 from orgserver.store.transaction import Transaction
 
 
@@ -104,6 +106,34 @@ async def test_an_answer_for_another_salesforce_user_is_not_used(app: App, acme:
         await app.access.tokens.current(await as_met_by(app, "ada"))
     assert (await as_met_by(app, "ada")).state is OrgState.QUARANTINED
     assert (await as_met_by(app, None)).state is OrgState.READY
+
+
+async def test_a_token_that_comes_after_the_end_of_its_login_is_revoked(app: App, acme: SandboxOrg) -> None:
+    ada = await connect(app, acme, "ada")
+    org, store = await as_met_by(app, "ada"), app.store
+    acme.fault("delay", path=".*/token", seconds=1.0)
+    refresh = asyncio.ensure_future(app.access.tokens.current(org))
+    while not await is_sent(app, ada):
+        await asyncio.sleep(0.01)
+
+    given_back = await store.database.write(lambda tx: store.orgs.connections.end_in(tx, ada.key, "disabled"))
+    with pytest.raises(NotSent) as refused:
+        await refresh
+
+    assert refused.value.code == "TOKEN_RACE"
+    (family,) = [each for each in acme.logins.families if ada.user and each.user_id == ada.user.id]
+    async with store.database.reading() as connection:
+        (left,) = await store.revocations.due(connection, store.database.clock(), 10)
+    assert left.token == Secret(family.refresh_token or "")
+    assert given_back.refresh_token != left.token
+    assert left.principal == "ada"
+
+
+async def is_sent(app: App, connection: Connection) -> bool:
+    """Whether a refresh token of a login is on its way."""
+    of = tables.leases.c
+    async with app.store.database.reading() as reading:
+        return (await reading.execute(select(of.sent_at).where(of.row_id == connection.id))).scalar() is not None
 
 
 async def test_keep_alive_refreshes_logins_that_nobody_uses(app: App, acme: SandboxOrg) -> None:
