@@ -170,9 +170,13 @@ class Connections:
         tx.connection.execute(delete(_map).where(_map.c.principal == principal))
 
     def _destroy_in(self, tx: Transaction, login: LoginKey) -> Credential | None:
-        """Take away everything with which a login could be used again."""
+        """Take away everything with which a login could be used again; what is to be revoked of it.
+
+        In a copy of a store that is nothing, until the login has been tried: the original goes on with its token.
+        """
+        is_held = tx.connection.execute(select(_of.held).where(_of.id == login.id)).scalar()
         try:
-            credential = self._logins.credential_in(tx, login)
+            credential = None if is_held else self._logins.credential_in(tx, login)
         except Unsealable:  # it is ended all the same
             credential = None
         for table, column in _SECRETS:

@@ -348,3 +348,5 @@ async def test_what_is_left_to_revoke_outlives_its_org_but_no_copy(world: World)
     (kept,) = (await world.snapshot()).connections.values()
     assert (kept.refresh_suspended, kept.state) == (True, OrgState.IN_DOUBT)
     assert await world.access_token(kept.key) is None
+    given_back = await world.write(lambda tx: world.store.orgs.connections.end_in(tx, kept.key, "ended in the copy"))
+    assert given_back is None, "the original goes on with it"
