@@ -6,7 +6,6 @@ Nothing reaches an org but through ``Executor.run``, so nothing escapes grants, 
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify, naming_rule
 from orgserver.services.calls.denials import DenialGroups
-from orgserver.services.calls.failures import too_late, unforeseen, with_warnings
+from orgserver.services.calls.failures import failure_of, too_late, with_warnings
 from orgserver.services.calls.first_logins import FirstLogins, Mappings
 from orgserver.services.calls.logins import NotPinned
 from orgserver.services.calls.plan import (
@@ -43,7 +42,6 @@ from orgserver.store.session import Store
 from orgserver.time_limits import TimeLimit, TimeLimits
 
 T = TypeVar("T")
-logger = logging.getLogger("orgserver.operations")
 
 
 class Executor:
@@ -182,9 +180,8 @@ class Executor:
             if not execution.is_given_up:
                 org_names = name_hints.OrgNames(self.schemas, execution.call.caller, session)
                 await name_hints.add_hint(org_names, execution.intent, error)
-        except Exception:
-            logger.exception("a call failed in a way that is not foreseen", extra={"entry": execution.intent.id})
-            error = unforeseen(session.trace)
+        except Exception as cause:  # noqa: BLE001  # whatever it is, the call has an outcome
+            error = failure_of(cause, session.trace, execution.intent.id)
         execution.time_limit = None
         if isinstance(error, Unanswered):
             error.retryable = plan.repeatable or not plan.writes

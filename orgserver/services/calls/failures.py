@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TypeVar
 
-from orgserver.model.errors import CallError, NotSent, Unanswered
+from orgserver.model.errors import CallError, NotSent, StoreAway, StoreError, Unanswered
 from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.policies.field_limits import masking_warnings
 
 T = TypeVar("T")
+logger = logging.getLogger("orgserver.operations")
 
 
 def too_late(trace: Trace, *, given_up: bool) -> CallError:
@@ -46,9 +48,19 @@ def with_warnings(result: T, session: OrgSession) -> T:
     return replace(result, warnings=(*result.warnings, *warnings))
 
 
-def unforeseen(trace: Trace) -> CallError:
-    """A call that met a defect of ours."""
+def failure_of(cause: Exception, trace: Trace, entry: str) -> CallError:
+    """A call that met a store that is away where its token lies, or a defect of ours."""
+    if isinstance(cause, StoreError):
+        return _without_store(cause, trace)
+    logger.error("a call failed in a way that is not foreseen", exc_info=cause, extra={"entry": entry})
     hint = "this is a defect of orgserver; its log on standard error has the details"
     if trace.sent:
         return Unanswered("the answer could not be handled", code="INTERNAL", category="internal", hint=hint)
     return NotSent("the call could not be sent", code="INTERNAL", category="internal", retryable=False, hint=hint)
+
+
+def _without_store(away: StoreError, trace: Trace) -> CallError:
+    if trace.sent:
+        code, hint = StoreAway.code, str(away)
+        return Unanswered("the answer could not be handled", code=code, category="internal", hint=hint)
+    return StoreAway("the store cannot be read, so nothing was sent", hint=str(away))
