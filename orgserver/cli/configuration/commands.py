@@ -17,6 +17,7 @@ from orgserver.cli.configuration.secrets import read_registration
 from orgserver.cli.configuration.texts import Change
 from orgserver.cli.configuration.writing import write
 from orgserver.cli.confirmation import agree_guarded
+from orgserver.cli.orgs.identity_options import refuse_created_people
 from orgserver.cli.orgs.import_orgs import register_patiently, result_line
 from orgserver.cli.output import Failure, print_json, safe, tell, warn
 from orgserver.cli.policies.limit_texts import contradictions
@@ -90,6 +91,9 @@ def apply(
         raise click.UsageError("--commit is the name of a commit: letters, digits and . _ / -")
     work = _Work(convert(source_of(files), read_files(files)), prune, commit)
     settings = settings_of()
+    for declaration in work.configuration.orgs.values():
+        if declaration.username_from is not None:
+            refuse_created_people(settings, declaration.username_from)
     plan, changes = run(_make_plan(settings, work, plan_only=plan_only))
     _show(plan, changes, prune=prune, as_json=as_json)
     if plan_only:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from orgserver.cli.configuration.username_sources import read_username_source
 from orgserver.model import names
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import read_principal_name
@@ -58,6 +59,11 @@ def _read_policy(value: Any) -> Policy | str:
     return value
 
 
+def _one_key(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a mapping with this key alone."""
+    return {"type": "object", "properties": {name: value}, "required": [name], "additionalProperties": False}
+
+
 _LIMITS: dict[str, Any] = {"limits": True}
 """What stands for the schema of policies, which pydantic would look for among its own."""
 Visible = Annotated[str, AfterValidator(_read_visible)]
@@ -77,6 +83,21 @@ PolicyOrName = Annotated[
 ]
 
 
+UsernameSource = Annotated[
+    Any,
+    PlainValidator(read_username_source),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "principal"},
+                _one_key("claim", {"type": "string"}),
+                _one_key("map", {"type": "object", "additionalProperties": {"type": "string"}}),
+            ]
+        }
+    ),
+]
+
+
 class _Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
@@ -87,6 +108,12 @@ class OrgKeys(_Keys):
     enabled: bool | None = Field(None, description="Whether it takes calls.")
     tags: list[Visible] = Field([], description="Words that grants select it by.")
     policy: PolicyOrName | None = Field(None, description="All of its limits, or the name of some under policies.")
+    identity: Literal["shared", "own", "own-or-shared"] | None = Field(
+        None, description="Whose login calls use: the org's, or each principal's own."
+    )
+    username_from: UsernameSource | None = Field(
+        None, description="Who each principal is where one jwt key logs everybody in: principal, a claim, or a map."
+    )
     auth: Literal["web", "refresh-token", "jwt", "client-credentials"] | None = Field(
         None, description="How it is logged in to. With web, a person does that with add-org."
     )

@@ -16,6 +16,7 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.audiences import LOGIN_URL
 from orgserver.services.configuration.declarations import OrgDeclaration, SecretReference
+from orgserver.services.orgs.identities import IdentityChange
 from orgserver.services.orgs.registration import Registration
 
 _MAX_BYTES = 64 * 1024
@@ -46,7 +47,14 @@ def read_registration(declaration: OrgDeclaration, settings: Settings, *, allow_
         trusted_hosts=declaration.trusted_hosts or (),
         tags=declaration.tags,
         policy=declaration.policy or Policy(),
+        identity=_identity_of(declaration),
     )
+
+
+def _identity_of(declaration: OrgDeclaration) -> IdentityChange | None:
+    if declaration.identity is None and declaration.username_from is None:
+        return None
+    return IdentityChange(declaration.identity or "shared", declaration.username_from, declaration.usernames)
 
 
 def _read(reference: SecretReference, name: str, settings: Settings, *, allow_commands: bool) -> Secret:

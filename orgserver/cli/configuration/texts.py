@@ -128,7 +128,8 @@ def _change(result: StepResult) -> Change:
     step = result.step
     change = Change(_kind(step), step.name, "update", step.place, ())
     if isinstance(step, OrgStep):
-        return replace(change, lines=tuple(_org_lines(result.update)), loosens=_loosens(step))
+        lines = (*_org_lines(result.update), *_map_lines(step))
+        return replace(change, lines=tuple(lines), loosens=(*_loosens(step), *_shares(step)))
     assert isinstance(result.update, Update)  # noqa: S101  # of a group or a principal
     lines = tuple(_people_lines(step, result.update))
     return replace(change, verb=step.verb, lines=lines, loosens=_loosens(step))
@@ -146,6 +147,17 @@ def _org_lines(update: Update | OrgUpdate) -> Iterator[str]:
     for change in org_details.own_changes(before, after):
         yield f"{change['field']}: {plain(change['from']) or NONE} → {plain(change['to']) or NONE}"
     yield from _limit_lines(before.policy, after.policy)
+
+
+def _map_lines(step: OrgStep) -> Iterator[str]:
+    """That the map of usernames is another, where it is."""
+    change = step.changes.identity
+    if change is not None and change.usernames is not None:
+        yield f"usernames: a map of {len(change.usernames)}"
+
+
+def _shares(step: OrgStep) -> tuple[str, ...]:
+    return (f"identity {step.org.identity} → {step.shares}",) if step.shares is not None else ()
 
 
 def _limit_lines(before: Policy, after: Policy) -> Iterator[str]:
@@ -175,6 +187,8 @@ def _loosens(step: Step) -> tuple[str, ...]:
 def _enrolment(enrolment: Enrolment) -> Change:
     org = enrolment.declaration
     facts = {
+        "identity": org.identity,
+        "username_from": str(org.username_from) if org.username_from is not None else None,
         "auth": org.auth,
         "client_id": org.client_id,
         "login_url": org.login_url,

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from orgserver.cli.configuration.username_sources import write_username_source
 from orgserver.cli.policies import yaml_text
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Grant, grant_text
@@ -26,7 +27,7 @@ def write(inventory: Inventory, schema: str) -> str:
     facts: dict[str, Any] = {}
     if names:
         facts["policies"] = {name: yaml_text.facts_of(policy) for policy, name in names.items()}
-    facts["orgs"] = {str(org.alias): _org(org, inventory.logins.get(org.row_id), names) for org in _sorted(inventory)}
+    facts["orgs"] = {str(org.alias): _org(org, inventory, names) for org in _sorted(inventory)}
     facts["groups"] = {name: _group(group) for name, group in sorted(inventory.groups.items())}
     facts["principals"] = {name: _principal(record) for name, record in sorted(inventory.principals.items())}
     text = yaml.dump(facts, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=_WIDTH)
@@ -43,9 +44,13 @@ def _policy_names(inventory: Inventory) -> dict[Policy, str]:
     return {policy: f"shared-{number}" for number, policy in enumerate(several, 1)}
 
 
-def _org(org: Org, login: Login | None, names: dict[Policy, str]) -> dict[str, Any]:
+def _org(org: Org, inventory: Inventory, names: dict[Policy, str]) -> dict[str, Any]:
+    login: Login | None = inventory.logins.get(org.row_id)
+    usernames = inventory.usernames.get(org.org_id, {}) if org.org_id is not None else {}
     facts = {
         "enabled": None if org.enabled else False,
+        "identity": org.identity if org.identity != "shared" else None,
+        "username_from": write_username_source(org.username_from, usernames) if org.username_from else None,
         "auth": org.auth,
         "client_id": login.client_id if login else None,
         "login_url": org.login_url,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orgserver.model.access.logins import Identity, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission, PrincipalKind, Role, Selector, Subject
 from orgserver.model.names import Alias
@@ -59,6 +60,10 @@ class OrgDeclaration:
     enabled: bool | None = None
     tags: tuple[str, ...] = ()
     policy: Policy | None = None
+    identity: Identity | None = None
+    username_from: UsernameFrom | None = None
+    usernames: Mapping[str, str] | None = None
+    """Of principals, where they come from a map."""
     auth: AuthKind | None = None
     client_id: str | None = None
     login_url: str | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from orgserver.model.names import Alias, RowId
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Org
 from orgserver.store.orgs.logins import Login, logins
 from orgserver.store.people import records
@@ -20,6 +22,8 @@ class Inventory:
     version: int
     orgs: Mapping[Alias, Org]
     logins: Mapping[RowId, Login]
+    usernames: Mapping[OrgId, Mapping[str, str]]
+    """Of principals, in the orgs that have a map of them."""
     groups: Mapping[str, GroupRecord]
     principals: Mapping[str, PrincipalRecord]
 
@@ -32,6 +36,16 @@ async def read_inventory(store: Store) -> Inventory:
             catalog.version,
             {org.alias: org for org in catalog.by_alias.values()},
             await logins(connection),
+            await _read_usernames(store, connection, catalog.by_alias.values()),
             {group.name: group for group in await records.groups(connection)},
             {principal.name: principal for principal in await records.principals(connection)},
         )
+
+
+async def _read_usernames(
+    store: Store, connection: AsyncConnection, orgs: Iterable[Org]
+) -> dict[OrgId, Mapping[str, str]]:
+    mapped = {org.org_id for org in orgs if org.username_from is not None and org.username_from.kind == "map"}
+    return {
+        org_id: await store.orgs.connections.read_map(connection, org_id) for org_id in mapped if org_id is not None
+    }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.policy_edits import PolicyEdit
-from orgserver.model.errors import ConfigError
+from orgserver.model.errors import ConfigError, EnrolmentError
 from orgserver.model.names import OrgId
 from orgserver.model.orgs import Org
 from orgserver.salesforce import hosts
@@ -15,6 +15,7 @@ from orgserver.services.configuration.declarations import Configuration, OrgDecl
 from orgserver.services.configuration.inventory import Inventory
 from orgserver.services.configuration.steps import Enrolment, OrgStep
 from orgserver.services.orgs.changes import OrgChanges
+from orgserver.services.orgs.identities import IdentityChange
 from orgserver.store.orgs.logins import Login
 
 _SECRET = {"refresh-token": "refresh_token", "jwt": "private_key", "client-credentials": "client_secret"}
@@ -41,12 +42,14 @@ def compare(configuration: Configuration, inventory: Inventory, *, prune: bool) 
         f"org {each.alias} is not registered, and not enabled" for each in new if each.enabled is False
     ]
     policies = _policies((each, org) for each, org in pairs if org is not None)
+    identities = _identities((each, org, inventory) for each, org in pairs if org is not None)
     for declaration, org in pairs:
         if org is None:
             continue
         _refuse_other_login(declaration, org, inventory.logins.get(org.row_id))
         policy = policies.pop(org.org_id or org.row_id, None)
-        changes = _changes(declaration, org, policy, prune=prune)
+        identity = identities.pop(org.org_id or org.row_id, None)
+        changes = replace(_changes(declaration, org, policy, prune=prune), identity=identity)
         if declaration.enabled is None and not org.enabled:
             comparison.notes.append(f"org {org.alias} is disabled, and no file says enabled: true")
         if not prune:
@@ -80,6 +83,43 @@ def _policies(pairs: Iterable[tuple[OrgDeclaration, Org]]) -> dict[str | OrgId, 
                 hint="what limits one alias of an org limits all; give both the same policy",
             )
     return policies
+
+
+def _identities(
+    pairs: Iterable[tuple[OrgDeclaration, Org, Inventory]],
+) -> dict[str | OrgId, IdentityChange | None]:
+    """What is another of whose login is used, of each org id: the first of its aliases changes it."""
+    first: dict[str | OrgId, OrgDeclaration] = {}
+    changes: dict[str | OrgId, IdentityChange | None] = {}
+    for declaration, org, inventory in pairs:
+        if declaration.identity is None and declaration.username_from is None:
+            continue
+        key = org.org_id or org.row_id
+        other = first.setdefault(key, declaration)
+        if _identity_of(other) != _identity_of(declaration):
+            raise ConfigError(
+                f"{declaration.place}: {declaration.alias} is the same org as {other.alias} ({other.place}), and its "
+                "identity is another",
+                hint="whose login is used binds all aliases of an org; give both the same identity and username_from",
+            )
+        changes.setdefault(key, _identity_change(declaration, org, inventory))
+    return changes
+
+
+def _identity_of(declaration: OrgDeclaration) -> tuple[object, ...]:
+    return declaration.identity, declaration.username_from, declaration.usernames
+
+
+def _identity_change(declaration: OrgDeclaration, org: Org, inventory: Inventory) -> IdentityChange | None:
+    usernames = declaration.usernames
+    change = IdentityChange(declaration.identity, declaration.username_from, usernames, seen=org.identity)
+    try:
+        after = change.apply(org)
+    except EnrolmentError as error:
+        raise ConfigError(f"{declaration.place}: {error}", hint=error.hint) from None
+    before = inventory.usernames.get(org.org_id, {}) if org.org_id is not None else {}
+    is_mapped = usernames is None or before == {who: username.lower() for who, username in usernames.items()}
+    return None if after == (org.identity, org.username_from) and is_mapped else change
 
 
 def _changes(declaration: OrgDeclaration, org: Org, policy: Policy | None, *, prune: bool) -> OrgChanges:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from orgserver.model.access.logins import Identity, UsernameFrom
 from orgserver.model.access.policies import Policy
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.configuration.declarations import OrgDeclaration, Place
 from orgserver.services.orgs.changes import OrgChanges, change_org_in
+from orgserver.services.orgs.identities import loosens
 from orgserver.services.people.composition import People
 from orgserver.services.people.differences import Update
 from orgserver.services.people.requests import GroupChanges, PrincipalChanges
@@ -58,6 +60,16 @@ class OrgStep:
         """Whether calls pass again that an operator had stopped."""
         return self.changes.enabled is True
 
+    @property
+    def shares(self) -> str | None:
+        """The identity that it goes back to, where more people then act as one user."""
+        identity, _ = self._identity()
+        return identity if loosens(self.org.identity, identity) else None
+
+    def _identity(self) -> tuple[Identity, UsernameFrom | None]:
+        change = self.changes.identity
+        return change.apply(self.org) if change is not None else (self.org.identity, self.org.username_from)
+
     def run_in(self, tx: Transaction, services: Services, caller: Caller) -> OrgUpdate:
         """Do it."""
         after = change_org_in(tx, services.store, caller, COMMAND, self.org, self.changes, seen=self.limits)
@@ -66,11 +78,14 @@ class OrgStep:
     def rehearse(self) -> OrgUpdate:
         """What it will do. Nothing but a change from elsewhere stands against it."""
         enabled, tags = self.changes.enabled, self.changes.tags
+        identity, username_from = self._identity()
         after = replace(
             self.org,
             enabled=self.org.enabled if enabled is None else enabled,
             tags=self.org.tags if tags is None else tags,
             policy=self.changes.policy.apply(self.org.policy),
+            identity=identity,
+            username_from=username_from,
         )
         return OrgUpdate(self.org, after)
 

@@ -15,6 +15,8 @@ from orgserver.store.transaction import Transaction
 _OPENNESS: Mapping[Identity, int] = {"own": 0, "own-or-shared": 1, "shared": 2}
 """The more, the more people act as the one user of the login that all share."""
 _MOST_NAMES = 20
+CHANGED = "the mapping of usernames was changed"
+"""Why a login by the org's key has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def identify_in(tx: Transaction, store: Store, org: Org, change: IdentityChange)
             hint=f"a person loosens it: orgserver update-org {org.alias} --identity {identity}",
         )
     renamed = _map_in(tx, store, now, change.usernames)
+    _end_unmeant_in(tx, store, now, username_from, change.usernames)
     changed = policies.identify_in(tx, now.row_id, identity, username_from)
     after = identity, username_from
     if not changed:
@@ -108,3 +111,25 @@ def _map_in(tx: Transaction, store: Store, org: Org, usernames: Mapping[str, str
     connections.map_in(tx, org.org_id, usernames)
     more = (f"and {len(changed) - _MOST_NAMES} more",) if len(changed) > _MOST_NAMES else ()
     return (*(f"username:{principal}" for principal in changed[:_MOST_NAMES]), *more)
+
+
+def _end_unmeant_in(
+    tx: Transaction, store: Store, org: Org, username_from: UsernameFrom | None, usernames: Mapping[str, str] | None
+) -> None:
+    """End the logins by the org's key of those whom the mapping calls somebody else now.
+
+    Where there is a mapping, the next call notes whom it means; else the login stays on record as one that has ended.
+    """
+    if org.org_id is None or (username_from == org.username_from and usernames is None):
+        return
+    connections = store.orgs.connections
+    for alias in policies.aliases_in(tx, org.org_id):
+        for connection in connections.of_in(tx, row_id=alias.row_id):
+            is_same = username_from == org.username_from and username_from is not None
+            named = (usernames or {}).get(connection.principal, "").lower()
+            if connection.kind != "jwt" or (is_same and named == connection.username.lower()):
+                continue
+            if username_from is None:
+                connections.end_in(tx, connection.key, CHANGED)
+            else:
+                connections.forget_in(tx, connection.key)

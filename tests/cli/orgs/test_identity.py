@@ -113,3 +113,34 @@ async def test_one_key_logs_each_principal_in_as_the_user_of_a_file(
     assert policies[-1]["fields"] == [
         "identity:shared->own", "username_from:none->map", "username:ada", "username:bob"
     ]  # fmt: skip
+
+
+async def test_files_say_whose_login_is_used_and_their_export_changes_nothing(
+    shell: Shell, acme: SandboxOrg, tmp_path: Path
+) -> None:
+    host = acme.url.partition("://")[2]
+    await shell(
+        "add-org", "acme", "--auth", "jwt", "--login-url", acme.url, "--trust-host", host,
+        "--client-id", acme.client_id, "--username", acme.username, "--jwt-key-file", key_of(acme, tmp_path),
+    )  # fmt: skip
+    file, exported = tmp_path / "fleet.yaml", tmp_path / "exported.yaml"
+    file.write_text("orgs:\n  acme:\n    identity: own\n    username_from:\n      map: {ada: Ada@acme.example}\n")
+
+    applied = await shell("apply", str(file))
+    exported.write_text((await shell("export-config")).out)
+    same = await shell("apply", str(exported), "--plan", "--exit-code")
+    file.write_text("orgs:\n  acme: {identity: shared}\n")
+    plan = await shell("apply", str(file), "--plan")
+    refused = await shell("apply", str(file))
+    file.write_text("orgs:\n  acme: {identity: own, username_from: {map: {ada: x}}}\n")
+    wrong = await shell("apply", str(file), "--plan")
+
+    assert applied.code == 0, applied.err
+    assert "    identity: shared → own\n    username_from: none → map\n    usernames: a map of 1" in applied.out
+    assert "identity: own\n    username_from:\n      map:\n        ada: ada@acme.example" in exported.read_text()
+    assert same.code == 0, same.out
+    assert "identity: own → shared" in plan.out
+    assert "1 of it loosens" in plan.err
+    assert "nobody is here to confirm it" in refused.err
+    assert "line 2: acme: username_from: ada: a Salesforce username looks like an address" in wrong.err
+    assert await identities(shell) == {"acme": ("own", "map")}
