@@ -49,7 +49,10 @@ _BAR = 30
 def report(
     since: datetime, until: datetime | None, output: Path | None, wide: bool, as_json: bool, **options: str | None
 ) -> None:
-    """Show who did what where: denials and failures, then by day, org, principal, object, action and rule."""
+    """Show who did what where: denials and failures, then by day, org, principal, object, action, rule and person.
+
+    A person is a principal as one Salesforce user, by the login that all share or by their own.
+    """
     now = datetime.now(UTC)
     if since >= now:
         raise click.UsageError("--since is not in the past")
@@ -118,6 +121,12 @@ def _show(audit_report: Report, *, wide: bool) -> None:
     for name, lines in audit_report.by.items():
         if lines:
             _lines(name, lines, wide=wide)
+    if audit_report.people:
+        from orgserver.services.audit.report_people import table_rows  # noqa: PLC0415
+
+        click.echo("\nBy person")
+        people = ("principal", "Salesforce user", "login", "calls", "changes", "denied")
+        print_table(people, table_rows(audit_report.people), spare=("login",), wide=wide)
 
 
 def _lines(name: str, lines: list[Line], *, wide: bool) -> None:

@@ -1,4 +1,4 @@
-"""``username_from`` of an org in a file: ``principal``, ``claim: NAME``, or a ``map:`` with each principal's username."""
+"""``username_from`` of an org in a file: ``principal``, ``claim: NAME``, or a ``map:`` of principals and usernames."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from orgserver.model.audit import REPEATABLE_ACTIONS, EntryFilter, Outcome
+from orgserver.services.audit.report_people import PersonLine, count_people
 from orgserver.services.audit.report_span import Span, select_span
 from orgserver.store import tables
 from orgserver.store.audit import chain
@@ -89,6 +90,7 @@ class Report:
     by: dict[str, list[Line]] = field(default_factory=dict)
     repeats: int = 0
     """Of those that succeeded: answered from memory, for an idempotency key that had been used."""
+    people: list[PersonLine] = field(default_factory=list)
     only: dict[str, str] = field(default_factory=dict)
     """Which of the entries of the span: ``principal``, ``org``, ``decision``."""
 
@@ -125,8 +127,8 @@ def _report(connection: Connection, store_id: str, since: datetime, until: datet
         failures, more = _failures(connection, span)
         period, times = _times(days, begins, until)
         by = {name: _lines(connection, name, span) for name in DIMENSIONS} | {RULE: _rules(connection, span)}
-        repeats = _repeats(connection, span)
-    return Report(store_id, since, until, counts, failures, more, period, times, by, repeats)
+        repeats, people = _repeats(connection, span), count_people(connection, span)
+    return Report(store_id, since, until, counts, failures, more, period, times, by, repeats, people)
 
 
 def _repeats(connection: Connection, span: Span) -> int:

@@ -82,6 +82,11 @@ def text_of(canonical: ColumnElement[bytes], key: str) -> ColumnElement[str]:
     return _Value(canonical, literal(key, Text))
 
 
+def text_within(canonical: ColumnElement[bytes], outer: str, key: str) -> ColumnElement[str]:
+    """What an object under a key of theirs says under a key of its own, which no other has."""
+    return _Value(canonical, literal(key, Text), literal(f"{outer}.{key}", Text))
+
+
 def holds(canonical: ColumnElement[bytes], piece: str) -> ColumnElement[bool]:
     """Whether a piece of text stands in canonical bytes, in capitals or not where its letters are ASCII."""
     return _Holds(canonical, literal(piece.encode("utf-8", "backslashreplace"), LargeBinary))
@@ -89,14 +94,15 @@ def holds(canonical: ColumnElement[bytes], piece: str) -> ColumnElement[bool]:
 
 @compiles(_Value, SQLITE)
 def _value_in_file(element: _Value, compiler: SQLCompiler, **kw: Any) -> str:
-    canonical, key = (compiler.process(each, **kw) for each in element.clauses)
+    canonical, *keys = (compiler.process(each, **kw) for each in element.clauses)
+    key = keys[-1]
     written = f"CAST({canonical} AS TEXT)"
     return f"CASE WHEN json_valid({written}) THEN json_extract({written}, '$.' || {key}) END"
 
 
 @compiles(_Value, SERVER)
 def _value_on_server(element: _Value, compiler: SQLCompiler, **kw: Any) -> str:
-    canonical, key = (compiler.process(each, **kw) for each in element.clauses)
+    canonical, key, *_ = (compiler.process(each, **kw) for each in element.clauses)
     pattern = f"""'"' || {key} || '":("(?:[^"\\\\]|\\\\.)*")'"""
     return f"substring(convert_from({canonical}, 'UTF8') FROM {pattern})"
 

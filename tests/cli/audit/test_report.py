@@ -10,7 +10,7 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Completion, Intent, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome, SalesforceUser
 from orgserver.model.names import new_id
 from orgserver.services.audit.report import TOP
 from tests.cli.shells import Shell
@@ -165,3 +165,27 @@ async def test_what_cannot_be_is_refused_in_one_line(used: Shell, words: str, co
     assert "Traceback" not in ran.err
     assert ran.out == ""
     assert there.read_text() == "mine"
+
+
+async def test_who_acted_as_whom_is_counted_by_person(used: Shell, tmp_path: Path) -> None:
+    ada, shared = (SalesforceUser(f"005{name}", f"{name}@acme.example") for name in ("ada", "bot"))
+    async with open_app(read_settings({"home": used.home}, {})) as app:
+
+        async def record(action: Any, outcome: Outcome, user: SalesforceUser | None, identity: Any) -> None:
+            intent = Intent(new_id(), "ada", "http", action, org="acme", salesforce_user=user, identity=identity)
+            await app.store.audit.record(intent, Completion(outcome))
+
+        for action in ("create", "read"):
+            await record(action, Outcome.SUCCEEDED, ada, "own")
+        await record("update", Outcome.DENIED, ada, "own")
+        await record("create", Outcome.SUCCEEDED, shared, "shared")
+        await record("create", Outcome.NOT_SENT, None, "own")
+    shown, told = await used("audit", "report"), (await used("audit", "report", "--json")).json
+    page = await used("audit", "report", "--html", str(tmp_path / "report.html"))
+
+    counts = [(each["salesforce_user"], each["identity"], each["calls"]) for each in told["people"]]
+    assert counts == [("ada@acme.example", "own", 3), (None, "own", 1), ("bot@acme.example", "shared", 1)]
+    assert (told["people"][0]["changes"], told["people"][0]["denied"]) == (1, 1)
+    assert "ada@acme.example" in shown.out[shown.out.index("By person") :]
+    assert page.code == 0
+    assert "<h2>By person</h2>" in (tmp_path / "report.html").read_text()

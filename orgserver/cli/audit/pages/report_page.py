@@ -41,6 +41,7 @@ def page(report: Report, time: datetime, maker: str) -> str:
     ]
     if report.total:
         parts += [_times(report, outcomes), *(_named(report, name, outcomes) for name in (*DIMENSIONS, RULE))]
+    parts.append(_people(report))
     parts.append(
         end(
             "Counted from the audit log by the time an act began. "
@@ -106,6 +107,24 @@ def _named(report: Report, name: str, outcomes: Sequence[str]) -> str:
     chart = _chart(lines, labels, outcomes, f"Entries by {name} and outcome", lying=True)
     table = _counts_table(name.capitalize(), lines, outcomes)
     return f"<section><h2>By {name}</h2>{_key(outcomes)}{chart}{table}</section>"
+
+
+def _people(report: Report) -> str:
+    """Who acted as whom at Salesforce."""
+    if not report.people:
+        return ""
+    rows = [
+        f'<tr><th scope="row" class="name who">{text(each.principal)}</th>'
+        f'<td class="name">{text(each.salesforce_user)}</td><td>{text(each.identity)}</td>'
+        f'<td class="number">{each.calls:,}</td><td class="number">{each.changes:,}</td>'
+        f'<td class="number">{each.denied:,}</td></tr>'
+        for each in report.people
+    ]
+    titles = ("Principal", "Salesforce user", "Login", "#Calls", "#Changes", "#Denied")
+    return (
+        "<section><h2>By person</h2><p>Who acted as whom at Salesforce: by the login that all share, or by their own."
+        f"</p>{table(titles, rows)}</section>"
+    )
 
 
 def _key(outcomes: Sequence[str]) -> str:
