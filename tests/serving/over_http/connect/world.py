@@ -52,7 +52,6 @@ class World:
     endpoints: list[Endpoints]
     acme: SandboxOrg
     keys: dict[str, str] = field(default_factory=dict)
-    has_sign_in: bool = True
     _turns: Any = field(default_factory=itertools.count)
 
     async def add_person(self, name: str, *grants: str) -> None:
@@ -200,7 +199,7 @@ async def open_world(app: App, open_again: OpenApp, acme: SandboxOrg, *, sign_in
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(open_again())
         made = [await _open_replica(stack, each, sign_in) for each in (app, other)]
-        world = World(app, made[0][0], [endpoints for _, endpoints in made], acme, has_sign_in=sign_in)
+        world = World(app, made[0][0], [endpoints for _, endpoints in made], acme)
         for name in ("alice", "bob"):
             await world.add_person(name, "acme:read,write")
         yield world
