@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -64,12 +64,16 @@ class ForkedProcess:
 
 
 async def fork_program(
-    arguments: Sequence[str], environment: Mapping[str, str], *pipes: int, limit: int = 1 << 16
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *pipes: int,
+    limit: int = 1 << 16,
+    run: Callable[..., None] = program.run,
 ) -> ForkedProcess:
-    """Fork one with these pipes, whose lines are no longer than this limit."""
+    """Fork one with these pipes, whose lines are no longer than this limit; ``run`` is what it does."""
     ends = {number: CONTEXT.Pipe(duplex=False) for number in pipes}  # each to read from, and to write to
     theirs = {number: end[number != STDIN] for number, end in ends.items()}
-    process = CONTEXT.Process(target=program.run, args=(arguments, theirs, dict(environment)), daemon=True)
+    process = CONTEXT.Process(target=run, args=(arguments, theirs, dict(environment)), daemon=True)
     process.start()
     for end in theirs.values():
         end.close()

@@ -32,6 +32,12 @@ ERRORS = "FAULTS_ERRORS_FILE"
 
 def run(arguments: Sequence[str], pipes: Mapping[int, Connection], environment: Mapping[str, str]) -> None:
     """Run a command to its end, with pipes in the place of its input, output and errors; nothing where there is none."""
+    take_place(pipes, environment)
+    cli(list(arguments), prog_name="orgserver")
+
+
+def take_place(pipes: Mapping[int, Connection], environment: Mapping[str, str]) -> None:
+    """Let this process have these pipes and this environment, as one that was started with them."""
     os.environ.clear()
     os.environ.update(environment)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -42,4 +48,3 @@ def run(arguments: Sequence[str], pipes: Mapping[int, Connection], environment: 
     for end in pipes.values():
         end.close()
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115  # for good
-    cli(list(arguments), prog_name="orgserver")
