@@ -14,6 +14,7 @@ from tests.replicas.upgrading import upgrade_replicas
 from tests.store_server import StoreServer
 
 from .bodies import bodies
+from .connections import connections
 from .decisions import run_decisions
 from .dying import POINTS
 from .ending import ended
@@ -23,6 +24,7 @@ from .lost_commits import lost_commits
 from .many import many
 from .moving import POINTS as STEPS
 from .moving import RANDOM, moving
+from .person_storm import person_storm
 from .powercut import powercuts
 from .server_kills import server_kills
 from .servers import servers
@@ -44,6 +46,8 @@ def anywhere(
     rounds = 1 if quick else 50
     return {
         "storm": lambda: storm(processes=4, callers=64, expiries=20, seed=seed, place=place),
+        "people": lambda: person_storm(people=50, processes=4, expiries=20, seed=seed, place=place),
+        "connections": lambda: connections(4_000 if quick else 200_000, seed=seed, place=place),
         "points": lambda: kills(list(NAMED) * rounds, seed=seed, place=place),
         "kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed, place=place),
         "many": lambda: many(200 if quick else 1_000, place),
@@ -83,7 +87,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, replicas, upgrade, moving; all when none is named",
+        help="storm, people, connections, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, replicas, upgrade, moving; all when none is named",
     )
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where the stores lie")
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")

@@ -12,17 +12,14 @@ from typing import Any
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
-from orgserver.model.names import RowId, new_id
-from orgserver.model.orgs import Connection, Credential, OrgState, OrgUser
-from orgserver.model.secret import Secret
+from orgserver.model.orgs import OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.sandbox.state.logins import Family
-from orgserver.store.orgs import policies
-from orgserver.store.transaction import to_datetime
+from tests.own_logins import connect, set_identity
 from tests.people import add_principal
 
-from .connections import Process
+from .connection_driving import Process
 from .store_places import IN_FILE, MEMORY, StorePlace
 from .storm import DELAY_SECONDS
 
@@ -68,6 +65,7 @@ async def person_storm(
             async with open_app(read_settings(place.settings(home), {})) as app:
                 await register(app, sandbox)
                 families = await _log_everybody_in(app, acme, people)
+            before = acme.counters.refreshes
             servers = []
             for _ in range(processes):
                 servers.append(await Process.start(home, place))
@@ -82,7 +80,7 @@ async def person_storm(
                 done.failures.update(each["kind"] for each in replies if each["kind"] != "ok")
                 done.uneven += sum(each.generation != turn + 1 for each in families.values())
                 done.crossings += _count_crossings(acme, families)
-            done.refreshes, done.reuses = acme.counters.refreshes, acme.counters.reuses
+            done.refreshes, done.reuses = acme.counters.refreshes - before, acme.counters.reuses
             async with open_app(read_settings(place.settings(home), {})) as app:
                 logins = (await app.access.reload()).connections.values()
                 done.logins_lost = people - sum(each.state is OrgState.READY for each in logins)
@@ -105,20 +103,10 @@ def _count_crossings(acme: SandboxOrg, families: dict[str, Family]) -> int:
 
 async def _log_everybody_in(app: App, acme: SandboxOrg, people: int) -> dict[str, Family]:
     """Give each a user and a login of their own."""
-    row_id = (await app.access.reload()).by_alias[acme.alias].row_id  # type: ignore[index]  # an alias is text
-    await app.store.database.write(lambda tx: policies.identify_in(tx, row_id, "own", None))
+    await set_identity(app, acme.alias, "own")
     families = {}
-    for number in range(people):
-        name, user = f"p{number}", acme.add_user(f"p{number}@acme.example")
-        families[name] = acme.logins.begin(acme.client_id, "refresh_token api web", user.id)
-        await add_principal(app, name, "acme:read,write")
-        now = to_datetime(app.store.database.clock())
-        connection = Connection(
-            id=RowId(new_id()), row_id=row_id, principal=name, kind="web",
-            user=OrgUser(user.id, user.username, user.time_zone), username=user.username, state=OrgState.READY,
-            cause=None, problem=None, created_at=now, refreshed_at=now,
-        )  # fmt: skip
-        credential = Credential(acme.client_id, None, Secret(families[name].refresh_token or ""), fencing=1)
-        add = app.store.orgs.connections.add_in
-        await app.store.database.write(lambda tx, it=connection, of=credential: add(tx, it, of, None))
+    for name in (f"p{number}" for number in range(people)):
+        await add_principal(app, name, f"{acme.alias}:read,write")
+        await connect(app, acme, name)
+        families[name] = acme.logins.families[-1]
     return families

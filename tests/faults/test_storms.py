@@ -5,6 +5,7 @@ import pytest
 from .__main__ import NAMED
 from .kills import kills
 from .many import many
+from .person_storm import person_storm
 from .storm import storm
 
 SEED = 20
@@ -13,6 +14,13 @@ SEED = 20
 @pytest.mark.timeout(120)
 async def test_a_storm_of_callers_in_four_processes_refreshes_once_at_each_expiry() -> None:
     done = await storm(processes=4, callers=64, expiries=20, seed=SEED)
+
+    assert done.holds, str(done)
+
+
+@pytest.mark.timeout(120)
+async def test_the_sessions_of_many_people_expire_at_once_and_each_login_is_refreshed_once() -> None:
+    done = await person_storm(people=10, processes=4, expiries=5, seed=SEED)
 
     assert done.holds, str(done)
 
