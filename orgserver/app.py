@@ -91,7 +91,7 @@ class App:
         """Registering many orgs at once."""
         from orgserver.services.orgs.import_plan import OrgImport  # noqa: PLC0415  # no server needs it
 
-        return OrgImport(self.store, self.registry, self.enrolment)
+        return OrgImport(self.store, self.access, self.registry, self.enrolment)
 
     @cached_property
     def reconciler(self) -> Reconciler:

@@ -67,7 +67,6 @@ class Authentication:
         enrolment, resumed = await self._progress.begin(registration)
         if enrolment.facts["phase"] == "login":
             return _authenticated(await self._logged_in(enrolment, registration, sign_in), resumed=False)
-        await self._progress.refuse_shared(enrolment)
         if not registration.verify:
             return Authenticated(enrolment.row_id, credential_in(enrolment), None, enrolment)
         return _authenticated(

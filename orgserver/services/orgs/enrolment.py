@@ -18,23 +18,22 @@ from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, StoreAway
-from orgserver.model.names import Alias, OrgId
-from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgHosts, OrgState, OrgUser
+from orgserver.model.names import Alias
+from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgHosts
 from orgserver.salesforce import hosts
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
 from orgserver.services.orgs.changes import intent_on, record_identity_in
+from orgserver.services.orgs.new_orgs import make_org
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
 from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
 from orgserver.services.orgs.registry import Identity, Registry, read_identity
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.session import Store
-from orgserver.store.transaction import Transaction, to_datetime
+from orgserver.store.transaction import Transaction
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]
-DEFAULT_API_VERSION = "v66.0"
-"""Only where ``--no-verify`` keeps us from asking which versions the org offers."""
 
 OldToken = Literal["revoked", "unknown", "kept"]
 """What became of the refresh token that an org had before: Salesforce may not know it any more, or it may be in use."""
@@ -80,12 +79,19 @@ class Enrolment:
         self._progress = progress or EnrolmentProgress(store)
         self._authentication = Authentication(self._progress, access.client)
 
-    async def add(self, caller: Caller, registration: Registration, sign_in: SignIn | None = None) -> Enrolled:
-        """Prove a credential and register its org under an alias; ``sign_in`` has somebody log in (``web``)."""
-        await self._taken(registration)
+    async def add(
+        self, caller: Caller, registration: Registration, sign_in: SignIn | None = None, *, is_one_of_many: bool = False
+    ) -> Enrolled:
+        """Prove a credential and register its org under an alias; ``sign_in`` has somebody log in (``web``).
+
+        ``is_one_of_many``: its alias was free, and is asked for only where it is written; whoever adds them reads the
+        catalog after the last.
+        """
+        if not is_one_of_many:
+            await self._taken(registration)
         registration = checked(registration)
         try:
-            return await self._enrol(caller, registration, sign_in)
+            return await self._enrol(caller, registration, sign_in, is_one_of_many=is_one_of_many)
         except EnrolmentError as error:
             if error.outcome is not None:
                 with suppress(StoreAway):  # what failed is the better thing to say
@@ -94,7 +100,9 @@ class Enrolment:
                     )
             raise
 
-    async def _enrol(self, caller: Caller, registration: Registration, sign_in: SignIn | None) -> Enrolled:
+    async def _enrol(
+        self, caller: Caller, registration: Registration, sign_in: SignIn | None, *, is_one_of_many: bool
+    ) -> Enrolled:
         where = hosts_of(registration)
         try:
             authenticated = await self._authentication.authenticate(registration, sign_in)
@@ -105,9 +113,10 @@ class Enrolment:
         existing = await self._taken(registration) if registration.replace else None  # a login may take minutes
         if identity and existing and existing.org_id not in (None, identity.org_id):
             await self._refuse_other_org(registration, authenticated, existing, identity)
-        org = _org(registration, authenticated, identity, existing)
+        org = make_org(registration, authenticated, identity, existing)
         done = await self._register(caller, org, registration, authenticated, existing)
-        await self._access.reload()
+        if not is_one_of_many:
+            await self._access.reload()
         limits = done.org.policy.limits if existing is None else ()
         retired = await self._retire(registration, authenticated, existing, done.old) if existing and done.old else None
         return Enrolled(
@@ -263,36 +272,3 @@ def _another_login(registration: Registration, authenticated: Authenticated, old
     Where a given token has rotated, the old one may be its ancestor: another program had it, too, and went on with it.
     """
     return registration.auth != "refresh-token" or registration.client_id != old.client_id or not authenticated.rotated
-
-
-def _org(
-    registration: Registration, authenticated: Authenticated, identity: Identity | None, existing: Org | None
-) -> Org:
-    instance = (
-        authenticated.session.instance_url
-        if authenticated.session
-        else (registration.instance_url or registration.login_url)
-    )
-    return Org(
-        row_id=existing.row_id if existing else authenticated.row_id,
-        alias=registration.alias,
-        org_id=OrgId(identity.org_id) if identity else (existing.org_id if existing else None),
-        name=identity.name if identity else (existing.name if existing else registration.alias),
-        kind=identity.kind if identity else (existing.kind if existing else None),
-        edition=identity.edition if identity else (existing.edition if existing else None),
-        login_url=hosts.check_url(registration.login_url, registration.trusted_hosts),
-        instance_url=hosts.check_url(instance, registration.trusted_hosts),
-        trusted_hosts=registration.trusted_hosts,
-        api_version=identity.api_version if identity else (registration.api_version or DEFAULT_API_VERSION),
-        user=OrgUser(identity.user.id, identity.user.username, identity.user.time_zone) if identity else None,
-        state=OrgState.READY,
-        cause=None,
-        problem=None,
-        policy=registration.policy,
-        tags=registration.tags or (existing.tags if existing else ()),
-        source=registration.source,
-        created_at=existing.created_at if existing else to_datetime(0),
-        refreshed_at=None,
-        enabled=existing.enabled if existing else True,
-        auth=registration.auth,
-    )

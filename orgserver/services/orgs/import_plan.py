@@ -23,6 +23,7 @@ from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences
+from orgserver.services.calls.access import Access
 from orgserver.services.orgs.enrolment import Enrolled, Enrolment
 from orgserver.services.orgs.known_tokens import KnownTokens
 from orgserver.services.orgs.registration import Registration
@@ -101,8 +102,9 @@ class ImportResult:
 class OrgImport:
     """Plans an import and carries it out."""
 
-    def __init__(self, store: Store, registry: Registry, enrolment: Enrolment) -> None:
+    def __init__(self, store: Store, access: Access, registry: Registry, enrolment: Enrolment) -> None:
         self._store = store
+        self._access = access
         self._registry = registry
         self._enrolment = enrolment
 
@@ -144,13 +146,14 @@ class OrgImport:
         # Not gather: interrupted, it would not wait for those that are just sealing a rotated token.
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(each)) for each in plan if each.fate is Fate.NEW]
+        await self._access.reload()
         return [task.result() for task in tasks]
 
     async def _register(self, caller: Caller, planned: PlannedOrg, command: str) -> ImportResult:
         caller = replace(caller, label=planned.candidate.label or caller.label)
         try:
             registration = replace(await planned.candidate.prepare(Alias(planned.alias)), command=command)
-            return ImportResult(planned, await self._enrolment.add(caller, registration), None)
+            return ImportResult(planned, await self._enrolment.add(caller, registration, is_one_of_many=True), None)
         except OrgserverError as error:
             return ImportResult(planned, None, error)
         except Exception as error:

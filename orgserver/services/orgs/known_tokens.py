@@ -6,7 +6,6 @@ from functools import partial
 
 from orgserver.model.names import Alias
 from orgserver.store.orgs import token_digests
-from orgserver.store.orgs.token_digests import KnownToken
 from orgserver.store.session import Store
 
 _AT_ONCE = 500
@@ -19,21 +18,15 @@ class KnownTokens:
         self._store = store
         self._is_filled = False
 
-    async def find(self, digest: str, given: str) -> list[KnownToken]:
-        """The orgs that use a refresh token, or were registered with the one that was given."""
-        await self._fill()
-        async with self._store.database.reading() as connection:
-            return await token_digests.find_tokens(connection, digest, given)
-
     async def by_digest(self) -> dict[str, Alias]:
         """Which org is registered with a refresh token, by the digest of what was given or is in use."""
-        await self._fill()
+        await self.fill()
         async with self._store.database.reading() as connection:
             known = await token_digests.read_tokens(connection)
         as_given = {each.given: each.alias for each in known if each.given}
         return as_given | {each.digest: each.alias for each in known if each.digest}
 
-    async def _fill(self) -> None:
+    async def fill(self) -> None:
         """Open what an earlier version wrote, once: of its tokens there is no digest."""
         credentials = self._store.orgs.credentials
         while not self._is_filled:

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.orgs.known_tokens import KnownTokens
 from orgserver.services.orgs.registration import Registration
 from orgserver.store.orgs.registry import PendingEnrolment
-from orgserver.store.orgs.token_digests import digest_token
+from orgserver.store.orgs.token_digests import KnownToken, digest_token, find_tokens_in
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -65,9 +66,26 @@ class EnrolmentProgress:
         return enrolment is not None and (enrolment.facts["phase"] == "proven" or bool(enrolment.facts.get("rotated")))
 
     async def begin(self, registration: Registration) -> tuple[PendingEnrolment, bool]:
-        """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
-        token = registration.refresh_token
-        pending = await self.find(registration.alias, digest_token(token) if token else None)
+        """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes.
+
+        EnrolmentError for a token that another alias uses, and for a copy of one that was spent when an org was
+        registered.
+        """
+        await self._known_tokens.fill()
+        enrolment, resumed, known = await self._store.database.write(partial(self._begin_in, registration=registration))
+        await self._refuse_shared(enrolment, known)
+        return enrolment, resumed
+
+    def _begin_in(self, tx: Transaction, registration: Registration) -> tuple[PendingEnrolment, bool, list[KnownToken]]:
+        """The draft, whether it is of an earlier run, and the orgs that have or had its token."""
+        enrolment, resumed = self._draft_in(tx, registration)
+        token = enrolment.facts["refresh_token"]
+        known = find_tokens_in(tx, digest_token(Secret(token)), enrolment.facts["given"]) if token else []
+        return enrolment, resumed, known
+
+    def _draft_in(self, tx: Transaction, registration: Registration) -> tuple[PendingEnrolment, bool]:
+        token, enrolments = registration.refresh_token, self._store.orgs.enrolments
+        pending = enrolments.find_in(tx, registration.alias, digest_token(token) if token else None)
         earlier = pending.get(registration.alias)
         resumed = _begun(pending, registration)
         if resumed is not None and resumed is earlier:
@@ -77,17 +95,13 @@ class EnrolmentProgress:
             if resumed
             else PendingEnrolment(registration.alias, RowId(new_id()), _first(registration))
         )
-
-        def change(tx: Transaction) -> None:
-            if not registration.replace and self._store.orgs.is_registered_in(tx, registration.alias):
-                raise already_registered(registration.alias)  # by an interrupted run whose last step has gone in since
-            if earlier is not None:
-                self._store.orgs.enrolments.remove_in(tx, earlier, keep_key=False)
-            if resumed is not None:
-                self._store.orgs.enrolments.remove_in(tx, resumed, keep_key=True)
-            self._store.orgs.enrolments.write_in(tx, enrolment)
-
-        await self._store.database.write(change)
+        if not registration.replace and self._store.orgs.is_registered_in(tx, registration.alias):
+            raise already_registered(registration.alias)  # by an interrupted run whose last step has gone in since
+        if earlier is not None:
+            enrolments.remove_in(tx, earlier, keep_key=False)
+        if resumed is not None:
+            enrolments.remove_in(tx, resumed, keep_key=True)
+        enrolments.write_in(tx, enrolment)
         return enrolment, resumed is not None
 
     async def keep(self, enrolment: PendingEnrolment, **facts: Any) -> PendingEnrolment:
@@ -163,10 +177,9 @@ class EnrolmentProgress:
         if digest_token(Secret(enrolment.facts["refresh_token"])) == enrolment.facts["given"]:
             await self.drop(enrolment)
 
-    async def refuse_shared(self, enrolment: PendingEnrolment) -> None:
-        """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
-        token, given = digest_token(Secret(enrolment.facts["refresh_token"])), enrolment.facts["given"]
-        for known in await self._known_tokens.find(token, given):
+    async def _refuse_shared(self, enrolment: PendingEnrolment, every: Sequence[KnownToken]) -> None:
+        token = digest_token(Secret(enrolment.facts["refresh_token"])) if every else None
+        for known in every:
             other = known.alias
             if known.digest == token:
                 if other != enrolment.alias or known.principal is not None:

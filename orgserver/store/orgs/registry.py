@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.logins import LoginKey
@@ -25,7 +25,7 @@ from orgserver.store.orgs.credentials import Credentials
 from orgserver.store.orgs.login_tables import OWN, tables_of
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.transaction import Transaction, to_datetime
-from orgserver.vault.keys import Context
+from orgserver.vault.keys import Context, Key
 from orgserver.vault.ring import Vault
 
 
@@ -47,26 +47,22 @@ class PendingEnrolments:
 
     async def find(self, connection: AsyncConnection, alias: Alias, given: str | None) -> dict[Alias, PendingEnrolment]:
         """Open the unfinished enrolments of an alias and of a refresh token, by the digest of the one given."""
-        of = tables.enrolments.c
-        query = select(tables.enrolments, tables.data_keys.c.wrapped).join(
-            tables.data_keys, tables.data_keys.c.owner == of.row_id
-        )
-        same = [of.alias == alias, *([of.given == given, of.given.is_(None)] if given else [])]
-        rows = await connection.execute(query.where(or_(*same)))
         enrolments: dict[Alias, PendingEnrolment] = {}
-        for row in rows:
-            key = await self._credentials.unwrap(row.row_id, row.wrapped)
-            facts = key.open(row.draft, _draft_context(row.row_id))
-            enrolments[row.alias] = PendingEnrolment(row.alias, RowId(row.row_id), json.loads(facts))
+        for row in await connection.execute(_drafts_of(alias, given)):
+            enrolments[row.alias] = _read_draft(row, await self._credentials.unwrap(row.row_id, row.wrapped))
         return enrolments
+
+    def find_in(self, tx: Transaction, alias: Alias, given: str | None) -> dict[Alias, PendingEnrolment]:
+        """The same in a transaction."""
+        drafts = tx.connection.execute(_drafts_of(alias, given)).all()
+        return {row.alias: _read_draft(row, self._credentials.data_key_in(tx, RowId(row.row_id))) for row in drafts}
 
     def read_in(self, tx: Transaction, row_id: RowId) -> PendingEnrolment | None:
         """Open one enrolment that was not finished."""
         row = tx.connection.execute(select(tables.enrolments).where(tables.enrolments.c.row_id == row_id)).first()
         if row is None:
             return None
-        facts = self._credentials.data_key_in(tx, row_id).open(row.draft, _draft_context(row_id))
-        return PendingEnrolment(row.alias, row_id, json.loads(facts))
+        return _read_draft(row, self._credentials.data_key_in(tx, row_id))
 
     def write_in(self, tx: Transaction, enrolment: PendingEnrolment) -> None:
         """Write an enrolment, new or a step further."""
@@ -88,6 +84,19 @@ class PendingEnrolments:
         tx.connection.execute(delete(tables.enrolments).where(tables.enrolments.c.alias == enrolment.alias))
         if not keep_key:
             tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner == enrolment.row_id))
+
+
+def _drafts_of(alias: Alias, given: str | None) -> Select[Any]:
+    of = tables.enrolments.c
+    query = select(tables.enrolments, tables.data_keys.c.wrapped).join(
+        tables.data_keys, tables.data_keys.c.owner == of.row_id
+    )
+    return query.where(or_(of.alias == alias, *([of.given == given, of.given.is_(None)] if given else [])))
+
+
+def _read_draft(row: Row[Any], key: Key) -> PendingEnrolment:
+    facts = json.loads(key.open(row.draft, _draft_context(row.row_id)))
+    return PendingEnrolment(row.alias, RowId(row.row_id), facts)
 
 
 def _draft_context(row_id: str) -> Context:

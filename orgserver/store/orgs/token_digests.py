@@ -65,12 +65,12 @@ def digest_columns(token: Secret | None, fencing: int) -> dict[str, Any]:
     return {"token_digest": digest_token(token) if token else None, "digest_fencing": fencing}
 
 
-async def find_tokens(connection: AsyncConnection, digest: str, given: str) -> list[KnownToken]:
+def find_tokens_in(tx: Transaction, digest: str, given: str) -> list[KnownToken]:
     """The logins that use a refresh token, or were registered with the one that was given."""
     known: list[KnownToken] = []
     for query, of in ((_KNOWN, _of), (_KNOWN_OWN, _own)):  # each finds its own by an index
         same = [of.token_digest == digest, *([of.given == given] if given else [])]
-        known += [KnownToken._make(row) for row in await connection.execute(query.where(or_(*same)))]
+        known += [KnownToken._make(row) for row in tx.connection.execute(query.where(or_(*same)))]
     return known
 
 

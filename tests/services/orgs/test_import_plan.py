@@ -171,4 +171,5 @@ async def test_a_few_are_proven_at_once_and_no_failure_stops_the_others(
         "something unforeseen went wrong (RuntimeError)",
         "it is not to be had",
     ]
+    assert not await app.access.changed()  # the catalog was read again after the last
     assert len(await app.registry.all()) == 2 + AT_ONCE + 3
