@@ -20,6 +20,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
 from orgserver.services.composition import Services, make_services
 from orgserver.services.connections.mapping import Mappings
+from orgserver.services.connections.revoking import Revoker
 from orgserver.services.key_rotation import MasterKeys
 from orgserver.services.observer import Observer, ObserverPair
 from orgserver.services.orgs.enrolment import Enrolment
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.configuration.reconciler import Reconciler
+    from orgserver.services.connections.reachability import Reachability
     from orgserver.services.orgs.alerts import Alerts
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
@@ -119,6 +121,18 @@ class App:
         return KeepAlive(self.access, self.settings.keep_alive_days)
 
     @cached_property
+    def revoker(self) -> Revoker:
+        """What tells Salesforce of logins that have ended."""
+        return Revoker(self.store, self.access.client)
+
+    @cached_property
+    def reachability(self) -> Reachability:
+        """What ends people's own logins with their last permission."""
+        from orgserver.services.connections.reachability import Reachability  # noqa: PLC0415  # only servers need it
+
+        return Reachability(self.store, self.access)
+
+    @cached_property
     def audit_log(self) -> AuditLogReader:
         """The audit log, to be read."""
         return AuditLogReader(self.store)
@@ -176,6 +190,8 @@ class App:
             await self.services.executor.close()
         if "people" in vars(self):
             await self.people.close()
+        if "revoker" in vars(self):
+            await self.revoker.close()
 
 
 @asynccontextmanager
@@ -223,6 +239,7 @@ async def open_app(
         access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds, observer=observer)
         stack.push_async_callback(access.tokens.close)
         app = App(settings, store, access, observer, notify)
+        store.orgs.on_revocation = app.revoker.wake
         stack.push_async_callback(app.close)
         await store.audit.adopt()
         beating = asyncio.create_task(store.audit.run_heartbeat(settings.heartbeat_seconds, settings.abandoned_seconds))

@@ -17,7 +17,7 @@ from orgserver.model.hosts import bracket
 from orgserver.oauth.access_tokens import AccessTokenVerifier
 from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
-from orgserver.servers.shared import end_by_signals, make_ending, shipping, trace_members_past_sdk
+from orgserver.servers.shared import end_by_signals, looking_after_logins, make_ending, shipping, trace_members_past_sdk
 from orgserver.services.connections.links import PATH, ConnectLinks
 from orgserver.services.connections.usernames import refuse_open_sign_in
 from orgserver.services.doctor.readiness import Readiness
@@ -71,16 +71,13 @@ async def serve_http(
         options = replace(options, port=port)
         ending = ending or end_by_signals(app) or make_ending(app)
         pages, access_log = _make_pages(app, metrics), AccessLog(metrics.count_request)
-        refreshing = asyncio.create_task(app.keep_alive.run())
-        try:
+        with looking_after_logins(app):
             async with shipping(app), _http_app(app, options, pages, access_log, label) as http_app:
                 begin = partial(ready, port)
                 serving = http.serve(http_app, listener, ending, begin, options, on_refusal=access_log.add_refusal)
                 async with asyncio.TaskGroup() as group:  # where one fails, the other ends
                     group.create_task(serving)
                     group.create_task(_serve_metrics(metrics_listener, pages, options, ending))
-        finally:
-            refreshing.cancel()  # a refresh under way is waited for when the app closes
 
 
 @contextmanager

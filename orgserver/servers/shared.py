@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 from orgserver.app import App
@@ -28,6 +28,18 @@ def end_by_signals(app: App) -> Ending | None:
 def make_ending(app: App) -> Ending:
     """How a server ends when that is asked for."""
     return Ending(partial(_drain_seconds, app), app.services.executor.give_up)
+
+
+@contextmanager
+def looking_after_logins(app: App) -> Iterator[None]:
+    """Keep logins alive, and end those that are over, beside a server."""
+    works = (app.keep_alive.run(), app.revoker.run(), app.reachability.run())
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()  # a refresh under way is waited for when the app closes
 
 
 @asynccontextmanager

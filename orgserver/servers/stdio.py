@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orgserver.app import App
 from orgserver.model.orgs import Caller
-from orgserver.servers.shared import end_by_signals, shipping, trace_members_past_sdk
+from orgserver.servers.shared import end_by_signals, looking_after_logins, shipping, trace_members_past_sdk
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -36,12 +35,9 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None], early
 
     ending = end_by_signals(app)
     ready()
-    refreshing = asyncio.create_task(app.keep_alive.run())
-    try:
+    with looking_after_logins(app):
         async with shipping(app):
             await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls, caller), early)
-    finally:
-        refreshing.cancel()  # a refresh under way is waited for when the app closes
 
 
 def _past_sdk(server: Server[Any], tool_calls: ToolCalls, caller: Caller) -> PlainCalls | None:

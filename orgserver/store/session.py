@@ -104,7 +104,7 @@ class Store:
         """Refresh tokens that are over, and that Salesforce has not been told of."""
         from orgserver.store.orgs.revocations import Revocations  # noqa: PLC0415  # as above
 
-        return Revocations(self._sealing_key())
+        return Revocations(self._sealing_key(), self.orgs.tell_of_revocation)
 
     def _sealing_key(self) -> SealingKey:
         from orgserver.store.signin.sealing import SealingKey  # noqa: PLC0415  # as above

@@ -11,6 +11,7 @@ from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, new_id
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.orgs.identities import IdentityChange, identify_in
+from orgserver.services.tokens import login_ends
 from orgserver.store.orgs import policies, rows
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -68,16 +69,24 @@ def change_org_in(
     intents += [each.intent(command, caller) for each in limited if each.org.row_id != org.row_id]
     for each in intents:
         store.audit.record_in(tx, each, Completion(Outcome.SUCCEEDED))
+    if (before.alias, before.tags) != (after.alias, after.tags):  # by which grants select it
+        login_ends.end_unreachable_in(tx, store, caller, command, row_ids=(org.row_id,))
     return after
 
 
 def record_identity_in(
     tx: Transaction, store: Store, caller: Caller, command: str, org: Org, change: IdentityChange
 ) -> None:
-    """Set whose login the calls to an org use, with an entry for each alias that this concerns."""
+    """Set whose login the calls to an org use, with an entry for each alias that this concerns.
+
+    Where all share one from now on, people's own end.
+    """
     for each, words in identify_in(tx, store, org, change):
         intent = intent_on(caller, command, each, Action.POLICY).about(words)
         store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
+        now = rows.one_in(tx, each.row_id)
+        if now is not None and now.identity == "shared":
+            login_ends.end_of_org_in(tx, store, now, login_ends.NOW_SHARED, caller, command)
 
 
 def intent_on(

@@ -25,6 +25,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.orgs.changes import OrgChanges, change_org_in, intent_on
 from orgserver.services.orgs.identities import IdentityChange
 from orgserver.services.people.differences import record_end_in
+from orgserver.services.tokens import login_ends
 from orgserver.services.tokens.token_errors import closed
 from orgserver.store.people import api_usage, grants
 from orgserver.store.session import Store
@@ -166,6 +167,7 @@ class Registry:
         def change(tx: Transaction) -> None:
             for grant in grants.of_org_in(tx, org.row_id):
                 record_end_in(tx, self._store.audit.record_in, caller, "remove-org", org.alias, grant)
+            login_ends.end_of_org_in(tx, self._store, org, login_ends.ORG_REMOVED, caller, "remove-org")
             self._store.orgs.remove_in(tx, org.row_id)
             self.record_in(tx, intent_on(caller, "remove-org", org))
 

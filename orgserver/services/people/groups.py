@@ -12,6 +12,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.people import differences, grants, names
 from orgserver.services.people.differences import Update
 from orgserver.services.people.requests import GroupChanges
+from orgserver.services.tokens import login_ends
 from orgserver.store.people import changes, records
 from orgserver.store.people.records import GroupRecord
 from orgserver.store.session import Store
@@ -64,20 +65,29 @@ class Groups:
 
     def update_in(self, tx: Transaction, caller: Caller, command: str, name: str, changed: GroupChanges) -> GroupUpdate:
         """The same in a transaction, by a command."""
-        update = GroupUpdate(_one_in(tx, name), _apply_in(tx, caller, name, changed))
-        return self._record_in(tx, caller, command, update)
+        before = _one_in(tx, name)
+        self._record_in(tx, caller, command, update := GroupUpdate(before, _apply_in(tx, caller, name, changed)))
+        self._end_logins_in(tx, caller, command, before)
+        return update
 
     def remove_in(self, tx: Transaction, caller: Caller, command: str, name: str) -> GroupUpdate:
         """The same in a transaction, by a command."""
         before = _one_in(tx, name)
         changes.remove_group_in(tx, name)
-        return self._record_in(tx, caller, command, GroupUpdate(before, None))
+        self._record_in(tx, caller, command, update := GroupUpdate(before, None))
+        self._end_logins_in(tx, caller, command, before)
+        return update
 
     async def _write(self, change: Callable[[Transaction], GroupUpdate], changed: GroupChanges) -> GroupUpdate:
         update = await self._store.database.write(change)
         orgs = (await self._access.reload()).by_alias.values()
         unmatched = grants.selectors_of_nothing(changed.grants.grants, orgs)
         return GroupUpdate(update.before, update.after, unmatched)
+
+    def _end_logins_in(self, tx: Transaction, caller: Caller, command: str, before: GroupRecord) -> None:
+        """End the own logins of its members where they may do nothing any more."""
+        members = (*before.members, *before.claim_members)
+        login_ends.end_unreachable_in(tx, self._store, caller, command, principals=members)
 
     def _record_in(self, tx: Transaction, caller: Caller, command: str, update: GroupUpdate) -> GroupUpdate:
         differences.record_in(tx, self._store.audit.record_in, caller, command, update)

@@ -14,6 +14,7 @@ from orgserver.services.people import differences, grants, keys, names
 from orgserver.services.people.differences import Update
 from orgserver.services.people.keys import NewKey
 from orgserver.services.people.requests import PrincipalChanges
+from orgserver.services.tokens import login_ends
 from orgserver.store.people import changes, records
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.session import Store
@@ -95,12 +96,15 @@ class Principals:
             raise PeopleError(f"the limits of {name} were changed meanwhile", hint="run the command again")
         ended = self._end_sessions_in(tx, caller, command, name, changed)
         after, key = self._apply_in(tx, caller, name, changed)
-        return self._record_in(tx, caller, command, PrincipalUpdate(before, after, key, ended_sessions=ended))
+        update = self._record_in(tx, caller, command, PrincipalUpdate(before, after, key, ended_sessions=ended))
+        login_ends.end_unreachable_in(tx, self._store, caller, command, principals=(name,))
+        return update
 
     def remove_in(self, tx: Transaction, caller: Caller, command: str, name: str) -> PrincipalUpdate:
         """The same in a transaction, by a command."""
         before = _one_in(tx, name)
         self._requests.drop_of_principal_in(tx, name)
+        login_ends.forget_person_in(tx, self._store, name, caller, command)
         changes.remove_principal_in(tx, name)
         return self._record_in(tx, caller, command, PrincipalUpdate(before, None))
 

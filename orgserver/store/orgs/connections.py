@@ -47,6 +47,11 @@ class Connections:
         row = (await connection.execute(_query(row_id, principal))).first()
         return rows.read_connection(row) if row is not None else None
 
+    async def read_living(self, connection: AsyncConnection) -> list[tuple[RowId, str]]:
+        """Orgs and principals of those that have something left to end."""
+        living = select(_of.row_id, _of.principal).join(_credentials, _credentials.c.id == _of.id)
+        return [(RowId(row.row_id), row.principal) for row in await connection.execute(living)]
+
     async def count_approvals(self, connection: AsyncConnection, client_id: str, user_id: str) -> int:
         """How many living refresh tokens this store has of one Salesforce user and app: Salesforce lets five live."""
         shared, own = SHARED.credentials.c, _credentials.c

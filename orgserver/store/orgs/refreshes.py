@@ -31,6 +31,7 @@ from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.login_tables import OWN, SHARED, access_token_of, credential_of, find_app_change
 from orgserver.store.orgs.registry import Orgs
+from orgserver.store.people import connection_tables
 from orgserver.store.transaction import Transaction, to_datetime
 
 SENDING_SECONDS = 5.0
@@ -278,6 +279,8 @@ def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | N
     for table, kind in ((SHARED.state, SHARED.state.c.auth), (OWN.state, OWN.state.c.kind)):
         has_token = kind.in_(REFRESH_TOKEN_KINDS), table.c.state != OrgState.NEEDS_LOGIN.value
         suspended += tx.connection.execute(update(table).where(*has_token).values(values)).rowcount
+    for table in (connection_tables.revocations, connection_tables.connect_links):  # the original's to end
+        tx.connection.execute(delete(table))
     tx.connection.execute(
         update(tables.store).values(copied_at=None, catalog_version=tables.store.c.catalog_version + 1)
     )

@@ -113,6 +113,8 @@ class Orgs:
         self.connections = Connections(self.credentials)
         self.on_state_change: Callable[[StateChange], None] | None = None
         """Told of each change of an org's state that this process has made durable, in the writer's thread."""
+        self.on_revocation: Callable[[], None] | None = None
+        """Told when a token is to be revoked at Salesforce that was not before, in the same way."""
 
     # -- reading
 
@@ -222,6 +224,11 @@ class Orgs:
         if listener is not None and before.visible_state is not after.visible_state:
             change = StateChange(after, before.visible_state, to_datetime(tx.now))
             tx.after_commit.append(lambda: listener(change))
+
+    def tell_of_revocation(self) -> None:
+        """Tell that a token is to be revoked, now that this is durable."""
+        if self.on_revocation is not None:
+            self.on_revocation()
 
     def mark_in(
         self, tx: Transaction, login: LoginKey, *, state: OrgState | None, cause: str | None, problem: Problem | None

@@ -7,6 +7,7 @@ tell it is not forgotten. It outlives the org, the person and the login's key, s
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, update
@@ -44,8 +45,9 @@ class Revocation:
 class Revocations:
     """Reads, writes and opens them. Methods ``…_in`` are changes for the writer."""
 
-    def __init__(self, key: SealingKey) -> None:
+    def __init__(self, key: SealingKey, tell: Callable[[], None]) -> None:
         self._key = key
+        self._tell = tell
 
     def add_in(self, tx: Transaction, org: Org, principal: str, token: Secret) -> str:
         """Write that a token of this org is to be revoked, as soon as may be; the id."""
@@ -65,6 +67,7 @@ class Revocations:
                 tries=0,
             )
         )
+        tx.after_commit.append(self._tell)
         return revocation_id
 
     async def due(self, connection: AsyncConnection, now: int, limit: int) -> list[Revocation]:
@@ -84,14 +87,19 @@ class Revocations:
             revocations.append(Revocation(row.id, row.alias, row.principal, hosts, token, *times))
         return revocations
 
+    def claim_in(self, tx: Transaction, revocation: Revocation, until: int) -> bool:
+        """Have nobody else send one before an instant; False where somebody else has it, or it is done."""
+        here = _of.id == revocation.id, _of.next_at == revocation.next_at
+        claimed = update(_revocations).where(*here).values(next_at=until, tries=_of.tries + 1)
+        return tx.connection.execute(claimed).rowcount == 1
+
     def done_in(self, tx: Transaction, revocation_id: str) -> bool:
         """Forget one that Salesforce was told of, or that is given up; False where somebody else has."""
         return tx.connection.execute(delete(_revocations).where(_of.id == revocation_id)).rowcount == 1
 
     def later_in(self, tx: Transaction, revocation_id: str, next_at: int) -> None:
         """Try one again at another time."""
-        values = {"next_at": next_at, "tries": _of.tries + 1}
-        tx.connection.execute(update(_revocations).where(_of.id == revocation_id).values(values))
+        tx.connection.execute(update(_revocations).where(_of.id == revocation_id).values(next_at=next_at))
 
     async def waiting(self, connection: AsyncConnection) -> tuple[int, int | None]:
         """How many wait, and since when the oldest does."""

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, or_, select, union_all
+from sqlalchemy import Row, Select, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.principals import Grant
 from orgserver.model.access.standing import Standing
 from orgserver.store.people import rows, tables
+from orgserver.store.transaction import Transaction
 
 _MEMBERS = union_all(select(tables.group_members), select(tables.claim_members))
 
@@ -28,14 +29,33 @@ async def read_standings(connection: AsyncConnection) -> Mapping[str, Standing]:
 
 async def read_standing(connection: AsyncConnection, name: str) -> Standing | None:
     """One principal's standing."""
-    own = select(tables.principals).where(tables.principals.c.name == name)
-    principals = (await connection.execute(own)).all()
+    principals = (await connection.execute(_principal_of(name))).all()
+    members = (await connection.execute(_members_of(name))).all()
+    grants = (await connection.execute(_grants_of(name, members))).all()
+    return _join(principals, members, grants).get(name)
+
+
+def standing_in(tx: Transaction, name: str) -> Standing | None:
+    """The same, in a change."""
+    principals = tx.connection.execute(_principal_of(name)).all()
+    members = tx.connection.execute(_members_of(name)).all()
+    grants = tx.connection.execute(_grants_of(name, members)).all()
+    return _join(principals, members, grants).get(name)
+
+
+def _principal_of(name: str) -> Select[Any]:
+    return select(tables.principals).where(tables.principals.c.name == name)
+
+
+def _members_of(name: str) -> Select[Any]:
     every = _MEMBERS.subquery()
-    members = (await connection.execute(select(every).where(every.c.principal == name))).all()
+    return select(every).where(every.c.principal == name)
+
+
+def _grants_of(name: str, members: Iterable[Row[Any]]) -> Select[Any]:
     of = tables.grants.c
     held = or_(of.principal == name, of.group.in_([row.group for row in members]))
-    grants = (await connection.execute(select(tables.grants).where(held).order_by(of.id))).all()
-    return _join(principals, members, grants).get(name)
+    return select(tables.grants).where(held).order_by(of.id)
 
 
 def _join(
