@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.configuration.reconciler import Reconciler
-    from orgserver.services.connections.reachability import Reachability
     from orgserver.services.orgs.alerts import Alerts
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
@@ -126,13 +125,6 @@ class App:
         return Revoker(self.store, self.access.client)
 
     @cached_property
-    def reachability(self) -> Reachability:
-        """What ends people's own logins with their last permission."""
-        from orgserver.services.connections.reachability import Reachability  # noqa: PLC0415  # only servers need it
-
-        return Reachability(self.store, self.access)
-
-    @cached_property
     def audit_log(self) -> AuditLogReader:
         """The audit log, to be read."""
         return AuditLogReader(self.store)
@@ -190,8 +182,7 @@ class App:
             await self.services.executor.close()
         if "people" in vars(self):
             await self.people.close()
-        if "revoker" in vars(self):
-            await self.revoker.close()
+        await self.revoker.close()
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from functools import partial
 
 from orgserver.app import App
 from orgserver.model.errors import OrgserverError, StoreError
+from orgserver.services.connections.reachability import Reachability
 from orgserver.serving.shutdown import DRAIN_SECONDS, Ending
 
 _BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
@@ -33,7 +34,7 @@ def make_ending(app: App) -> Ending:
 @contextmanager
 def looking_after_logins(app: App) -> Iterator[None]:
     """Keep logins alive, and end those that are over, beside a server."""
-    works = (app.keep_alive.run(), app.revoker.run(), app.reachability.run())
+    works = (app.keep_alive.run(), app.revoker.run(), Reachability(app.store, app.access).run())
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield

@@ -64,6 +64,14 @@ class PrometheusMetrics(Observer):
         self._problems = Gauge(
             "orgserver_org_problems", "Orgs whose last token request was refused.", registry=registry
         )
+        self._connections = Gauge(
+            "orgserver_connections", "People's own logins to orgs by state.", ("state",), registry=registry
+        )
+        self._revocations = Gauge(
+            "orgserver_revocations_waiting",
+            "Logins that ended here and that Salesforce is still to be told of.",
+            registry=registry,
+        )
         self._days = Gauge(
             "orgserver_token_min_days_left",
             "Days until the first of the refresh tokens dies if nobody uses it.",
@@ -132,9 +140,14 @@ class PrometheusMetrics(Observer):
         async with store.database.reading() as connection:
             idle_days = [_LIFE_DAYS - left for left in _LEFT]
             counts = await count_orgs(connection, store.database.clock(), idle_days)
+            connections = await store.orgs.connections.count_by_state(connection)
+            revocations, _ = await store.revocations.waiting(connection)
         for org_state, number in counts.by_state.items():
             self._orgs.labels(org_state.value).set(number)
         self._problems.set(counts.problems)
+        for own_state, number in connections.items():
+            self._connections.labels(own_state.value).set(number)
+        self._revocations.set(revocations)
         for left in _LEFT:
             self._dying.labels(str(left)).set(counts.idle[_LIFE_DAYS - left])
         longest = counts.longest_idle_us

@@ -45,6 +45,20 @@ class LoginKey:
 FREE_MAPPINGS = frozenset({"principal", "claim"})
 """Mappings by what strangers may choose: never together with a sign-in that makes principals of them."""
 
+MOST_APPROVALS = 5
+"""Logins of one Salesforce user by one app that live beside each other: with the next the oldest ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """How many living logins of one Salesforce user by one app a store has, the shared one and people's own."""
+
+    user_id: str
+    username: str
+    alias: str
+    """Of its org, one of them."""
+    count: int
+
 
 @dataclass(frozen=True, slots=True)
 class UsernameFrom:

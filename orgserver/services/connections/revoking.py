@@ -35,7 +35,7 @@ _FIRST_US, _LONGEST_US = 60 * _SECOND_US, 3_600 * _SECOND_US
 GIVEN_UP_US = 24 * _LONGEST_US
 """After so long the token has likely ended by itself; that it was not revoked is on record."""
 _POLL_SECONDS = 15.0
-_CLOSE_SECONDS = 10.0
+_CLOSE_SECONDS = 3.0
 
 
 class Revoker:
@@ -64,7 +64,7 @@ class Revoker:
                 logger.warning("tokens that are over are revoked later: %s", error)
 
     async def close(self) -> None:
-        """Send what this process has added and not sent, for ten seconds at most; the next process sends the rest."""
+        """Send what this process has added and not sent, for three seconds at most; another process sends the rest."""
         await asyncio.sleep(0)  # for what was told from the writer's thread
         if not self._is_new.is_set():
             return

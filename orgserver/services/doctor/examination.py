@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from orgserver.services.calls.access import Access
 from orgserver.services.doctor import clock
 from orgserver.services.doctor import store as store_findings
+from orgserver.services.doctor.connections import of_connections
 from orgserver.services.doctor.machine import Finding
 from orgserver.services.key_rotation import MasterKeys
 from orgserver.store.session import Store
@@ -17,9 +18,11 @@ async def examine_store(store: Store, access: Access, keys: MasterKeys, *, offli
     findings = await store_findings.of_store(store)
     findings += store_findings.keys(await keys.usage(), keys.ring, keys.source)
     findings.append(await store_findings.approvals(store))
-    orgs = list((await access.reload()).by_alias.values())
+    catalog = await access.reload()
+    orgs = list(catalog.by_alias.values())
     findings += await store_findings.left_behind(store, orgs)
     if not offline:
         findings += await clock.check_clock(access.client, orgs)
     now = datetime.now(UTC)
-    return findings + [store_findings.of_org(org, now) for org in orgs] + store_findings.twins(orgs)
+    findings += [store_findings.of_org(org, now) for org in orgs] + store_findings.twins(orgs)
+    return findings + await of_connections(store, catalog, now)

@@ -13,12 +13,13 @@ from orgserver.model.access.principals import Principal
 from orgserver.model.access.standing import Standing
 from orgserver.model.audit import Action, Completion, Intent, Outcome, org_facts
 from orgserver.model.names import RowId, new_id
-from orgserver.model.orgs import Caller, Connection, Credential, Org
+from orgserver.model.orgs import Caller, Connection, Org
 from orgserver.model.secret import Secret
 from orgserver.store.orgs import rows
 from orgserver.store.people.standings import standing_in
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
+from orgserver.vault.keys import Unsealable
 
 DISCONNECT = "disconnect"
 """The tool of the entries."""
@@ -41,8 +42,11 @@ def end_in(
 ) -> None:
     """End one, on record; ``caller`` is whoever ends it. ``forget``: as if its person had never had one."""
     connections = store.orgs.connections
+    session = _find_session_in(tx, store, connection)
     ended = connections.forget_in(tx, connection.key) if forget else connections.end_in(tx, connection.key, cause)
-    _revoke_in(tx, store, org, connection, ended)
+    token = ended.refresh_token if ended is not None and ended.refresh_token is not None else session
+    if token is not None and not connection.refresh_suspended:  # a copy would cut off its original
+        store.revocations.add_in(tx, org, connection.principal, token)
     intent = Intent(
         new_id(),
         caller.principal.name,
@@ -130,10 +134,15 @@ class _Standings:
         return self._known[name]
 
 
-def _revoke_in(tx: Transaction, store: Store, org: Org, connection: Connection, ended: Credential | None) -> None:
-    """Have a token revoked; but not in a copy of a store, where it would cut off the original."""
-    if ended is not None and ended.refresh_token is not None and not connection.refresh_suspended:
-        store.revocations.add_in(tx, org, connection.principal, ended.refresh_token)
+def _find_session_in(tx: Transaction, store: Store, connection: Connection) -> Secret | None:
+    """The access token of a login by assertion, which has no refresh token whose end would end it, too."""
+    if connection.kind != "jwt":
+        return None
+    try:
+        access = store.orgs.credentials.access_token_in(tx, connection.key)
+    except Unsealable:  # it is ended all the same
+        return None
+    return access.token if access is not None else None
 
 
 def _end_links_in(tx: Transaction, store: Store, *, principal: str | None = None, row_id: RowId | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.access.logins import LoginKey
+from orgserver.model.access.logins import Approvals, LoginKey
 from orgserver.model.names import OrgId, RowId
 from orgserver.model.orgs import AccessToken, Connection, Credential, OrgState, OrgUser
 from orgserver.store import tables
@@ -52,6 +52,13 @@ class Connections:
         living = select(_of.row_id, _of.principal).join(_credentials, _credentials.c.id == _of.id)
         return [(RowId(row.row_id), row.principal) for row in await connection.execute(living)]
 
+    async def count_by_state(self, connection: AsyncConnection) -> dict[OrgState, int]:
+        """How many there are in each state; those that have ended need a login."""
+        by_state = {state: 0 for state in OrgState if state is not OrgState.DISABLED}
+        for state, count in await connection.execute(select(_of.state, func.count()).group_by(_of.state)):
+            by_state[OrgState(state)] += count
+        return by_state
+
     async def count_approvals(self, connection: AsyncConnection, client_id: str, user_id: str) -> int:
         """How many living refresh tokens this store has of one Salesforce user and app: Salesforce lets five live."""
         shared, own = SHARED.credentials.c, _credentials.c
@@ -74,6 +81,26 @@ class Connections:
             .where(leases.expires_at < before, leases.sent_at.is_not(None), _of.state == OrgState.READY.value)
         )
         return list((await connection.execute(overdue)).scalars())
+
+    async def read_approvals(self, connection: AsyncConnection, least: int = 1) -> list[Approvals]:
+        """The same of every user and app of which there are so many at least, by user."""
+        orgs, shared, own = SHARED.state.c, SHARED.credentials.c, _credentials.c
+        of_shared = (
+            select(shared.client_id, orgs.user_id, orgs.username, orgs.alias)
+            .join(SHARED.state, orgs.row_id == shared.row_id)
+            .where(shared.refresh_token.is_not(None), orgs.user_id.is_not(None))
+        )
+        of_own = (
+            select(own.client_id, _of.user_id, _of.username, orgs.alias)
+            .join(_connections, _of.id == own.id)
+            .join(SHARED.state, orgs.row_id == _of.row_id)
+            .where(own.refresh_token.is_not(None), _of.user_id.is_not(None))
+        )
+        every = union_all(of_shared, of_own).subquery().c
+        count = func.count()
+        grouped = select(every.user_id, func.min(every.username), func.min(every.alias), count)
+        crowded = grouped.group_by(every.client_id, every.user_id).having(count >= least).order_by(every.user_id)
+        return [Approvals(*row) for row in await connection.execute(crowded)]
 
     def find_in(self, tx: Transaction, row_id: RowId, principal: str) -> Connection | None:
         """The same as ``find``, in a change."""

@@ -98,6 +98,11 @@ class Credentials:
         await self.unwrap(login.id, row.wrapped)
         return self.open_access_token(login, row)
 
+    def access_token_in(self, tx: Transaction, login: LoginKey) -> AccessToken | None:
+        """The same in a change."""
+        row = tx.connection.execute(access_token_of(login)).first()
+        return self.open_access_token(login, row) if row is not None else None
+
     def open_access_token(self, login: LoginKey, row: Row[Any]) -> AccessToken:
         """Open a row of ``access_token_of``."""
         token = self._unwrap_now(login.id, row.wrapped).open_text(row.token, access_token_context(login, row.fencing))

@@ -8,74 +8,24 @@ import pytest
 from sqlalchemy import select, update
 
 from orgserver.app import App
-from orgserver.model.access.principals import Selector
-from orgserver.model.audit import AuditEntry, EntryFilter
-from orgserver.model.errors import NoConnection
-from orgserver.model.orgs import Caller, Connection, OrgState
+from orgserver.model.orgs import Caller, Connection
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.connections.reachability import Reachability
-from orgserver.services.connections.revoking import GIVEN_UP_US, Revoker
+from orgserver.services.doctor.connections import of_connections
 from orgserver.services.orgs.identities import IdentityChange
-from orgserver.services.people.requests import GrantChanges, GroupChanges, PrincipalChanges, read_grants
+from orgserver.services.people.requests import GroupChanges, PrincipalChanges
+from orgserver.services.signin.people.identities import follow_groups_in
 from orgserver.services.tokens import login_ends
 from orgserver.store import tables
 from orgserver.store.catalog_version import changed_in
-from orgserver.store.orgs import refreshes
-from orgserver.store.orgs.login_tables import OWN
 from orgserver.store.people import connection_tables
 from orgserver.store.people import tables as people_tables
+from orgserver.telemetry.prometheus import PrometheusMetrics
 from tests.own_logins import connect, set_identity
+from tests.services.connections.ends import disable, ends_on_record, granting, left_of, living, waiting
 
 pytestmark = pytest.mark.both_stores
 Change = Callable[[App, Caller], Awaitable[object]]
-
-
-def granting(*texts: str, revoked: tuple[str, ...] = (), until: datetime | None = None) -> GrantChanges:
-    return GrantChanges(read_grants(texts), until, tuple(map(Selector, revoked)))
-
-
-async def living(app: App) -> list[str]:
-    """Whose logins have something left that could be used."""
-    async with app.store.database.reading() as connection:
-        own = select(OWN.state.c.principal).join(OWN.credentials, OWN.credentials.c.id == OWN.state.c.id)
-        return sorted((await connection.execute(own)).scalars())
-
-
-async def left_of(app: App, own: Connection) -> list[Any]:
-    """What is still there of a login's secrets."""
-    found: list[Any] = []
-    secrets = ((OWN.credentials, "id"), (OWN.access_tokens, "id"), (tables.data_keys, "owner"))
-    async with app.store.database.reading() as connection:
-        for table, column in secrets:
-            found += (await connection.execute(select(table).where(table.c[column] == own.id))).all()
-    return found
-
-
-async def waiting(app: App) -> int:
-    async with app.store.database.reading() as connection:
-        return (await app.store.revocations.waiting(connection))[0]
-
-
-async def ends_on_record(app: App) -> list[AuditEntry]:
-    await app.store.audit.catch_up()
-    every = [entry async for entry in app.audit_log.entries(EntryFilter(action="enrol"))]
-    return [entry for entry in every if "connection" in entry.fields and entry.identity == "own"]
-
-
-@pytest.fixture
-async def ada(app: App, acme: SandboxOrg, caller: Caller) -> Connection:
-    """Her login to acme; bob has one, too, and what he may do comes by the same ways twice."""
-    people = app.people
-    await people.principals.add(caller, "ada", PrincipalChanges())
-    await people.principals.add(caller, "bob", PrincipalChanges(grants=granting("*:read")))
-    await people.groups.add(caller, "ops", GroupChanges(members=("ada", "bob"), grants=granting("acme:read")))
-    await set_identity(app, "acme", "own")
-    await connect(app, acme, "bob")
-    return await connect(app, acme, "ada")
-
-
-async def disable(app: App, caller: Caller) -> None:
-    await app.people.principals.update(caller, "ada", PrincipalChanges(enabled=False))
 
 
 async def remove(app: App, caller: Caller) -> None:
@@ -140,6 +90,62 @@ async def test_a_permission_that_is_left_keeps_the_login(app: App, caller: Calle
     assert await app.revoker.send_due() == 0
 
 
+async def test_a_claim_that_no_longer_names_the_group_takes_the_login_with_it(
+    app: App, caller: Caller, ada: Connection
+) -> None:
+    await app.people.groups.add(caller, "crm", GroupChanges(claim="00G-crm", grants=granting("acme:read")))
+
+    async def follow(*values: str) -> list[str]:
+        await app.store.database.write(lambda tx: follow_groups_in(tx, app.store, "ada", values))
+        return await living(app)
+
+    assert await follow("00G-crm") == ["ada", "bob"]
+    await take_grant_back(app, caller)
+    assert await follow("00G-crm", "00G-more") == ["ada", "bob"]
+    assert await follow("00G-more") == ["bob"]
+
+
+async def test_doctor_and_figures_tell_of_them(app: App, acme: SandboxOrg, caller: Caller, ada: Connection) -> None:
+    async def findings(days: float = 0) -> list[str]:
+        catalog, now = await app.access.reload(), datetime.now(UTC) + timedelta(days=days)
+        return [each.text for each in await of_connections(app.store, catalog, now)]
+
+    assert await findings() == ["people's own logins to 1 org: 2 ready"]
+    (_, dying) = await findings(days=21)
+    assert dying.startswith("ada in acme, bob in acme: dies within")
+    for principal in ("b2", "b3", "b4", "b5"):
+        await connect(app, acme, principal)
+
+    await disable(app, caller)
+    assert await findings() == [
+        "people's own logins to 1 org: 1 needs_login, 5 ready",
+        "ada in acme: a new login is needed",
+        "Salesforce is still to be told that 1 login ended here",
+    ]
+    text = (await PrometheusMetrics().render(app.store, app.access.client.count_calls)).decode()
+    assert 'orgserver_connections{state="needs_login"} 1.0' in text
+    assert 'orgserver_connections{state="ready"} 5.0' in text
+    assert "orgserver_revocations_waiting 1.0" in text
+
+
+async def test_a_fifth_login_of_one_user_and_app_is_warned_of(app: App, acme: SandboxOrg, ada: Connection) -> None:
+    async def crowded(least: int) -> list[tuple[str, int]]:
+        async with app.store.database.reading() as connection:
+            every = await app.store.orgs.connections.read_approvals(connection, least)
+        return sorted((each.username, each.count) for each in every)
+
+    assert ("ada@acme.example", 1) in await crowded(1)
+    assert len(await crowded(1)) == 4, "those of two people, and the two orgs' own"
+    assert await crowded(2) == []
+
+    def same_app(tx: Any) -> None:  # as if the shared login were hers, too
+        values = {"user_id": ada.user.id if ada.user else None, "username": "ada@acme.example"}
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == ada.row_id).values(values))
+
+    await app.store.database.write(same_app)
+    assert await crowded(2) == [("ada@acme.example", 2)]
+
+
 async def test_another_name_or_tag_takes_away_what_was_granted_by_it(app: App, caller: Caller, ada: Connection) -> None:
     await app.registry.update(caller, "acme", tags=("crm",))
     await app.people.principals.update(caller, "ada", PrincipalChanges(grants=granting("tag:crm:read")))
@@ -169,76 +175,6 @@ async def test_an_org_that_was_shared_by_other_hands_ends_every_login_soon(app: 
     await set_identity(app, "acme", "shared")
     assert await Reachability(app.store, app.access).sweep() == 2
     assert await living(app) == []
-
-
-async def test_what_a_process_that_died_left_is_revoked_by_another(
-    app: App, acme: SandboxOrg, caller: Caller, ada: Connection, open_again: Any
-) -> None:
-    await disable(app, caller)  # and here the process dies: nobody has told Salesforce
-    family = acme.logins.families[-1]
-    async with open_again() as other:
-        assert family.alive
-        assert await other.revoker.send_due() == 1
-        assert not family.alive
-    assert await app.revoker.send_due() == 0, "it was done once"
-
-
-async def test_a_login_host_that_is_away_is_asked_again_later(
-    app: App, acme: SandboxOrg, caller: Caller, ada: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    family = acme.logins.families[-1]
-    await disable(app, caller)
-    clock, ahead = app.store.database.clock, 0
-    monkeypatch.setattr(app.store.database, "clock", lambda: clock() + ahead)
-    revoker = Revoker(app.store, Away())  # type: ignore[arg-type]  # as much of a client as it asks for
-    assert await revoker.send_due() == 0
-    assert await app.revoker.send_due() == 0, "not at once again"
-    assert await waiting(app) == 1
-    ahead = 61_000_000
-    assert await app.revoker.send_due() == 1
-    assert not family.alive
-
-
-async def test_what_cannot_be_told_for_a_day_is_given_up_on_record(
-    app: App, caller: Caller, ada: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await disable(app, caller)
-    clock = app.store.database.clock
-    monkeypatch.setattr(app.store.database, "clock", lambda: clock() + GIVEN_UP_US)
-    revoker = Revoker(app.store, Away())  # type: ignore[arg-type]  # as above
-    assert await revoker.send_due() == 0
-    assert await waiting(app) == 0
-    await app.store.audit.catch_up()
-    entries = [entry async for entry in app.audit_log.entries(EntryFilter(action="enrol"))]
-    assert [(entry.error_code, entry.object) for entry in entries if entry.tool == "revoke"] == [("NOT_REVOKED", "ada")]
-
-
-class Away:
-    """A client of login hosts that are all away."""
-
-    async def post_form(self, *_args: object) -> object:
-        raise NoConnection("no connection: refused", hint=None)
-
-    async def close_org(self, _key: str) -> None:
-        """Nothing is open."""
-
-
-async def test_a_copy_of_a_store_revokes_nothing(app: App, acme: SandboxOrg, caller: Caller, ada: Connection) -> None:
-    await disable(app, caller)
-    assert await waiting(app) == 1
-
-    def copy(tx: Any) -> None:
-        tx.connection.execute(update(tables.store).values(copied_at=tx.now))
-        refreshes.hold_copied_in(tx, str)
-
-    await app.store.database.write(copy)
-    assert await waiting(app) == 0
-    bob = (await app.access.reload()).connections
-    (held,) = [each for each in bob.values() if each.principal == "bob"]
-    assert (held.state, held.refresh_suspended) == (OrgState.IN_DOUBT, True)
-    await app.people.principals.remove(caller, "bob")
-    assert await living(app) == []
-    assert await waiting(app) == 0, "the original goes on with it"
 
 
 async def test_whoever_is_removed_leaves_nothing_that_a_namesake_takes_up(

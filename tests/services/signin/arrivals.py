@@ -35,7 +35,7 @@ class Arrivals:
 
     async def settle(self, person: Person, **options: Any) -> Identity:
         identities = PersonIdentities(
-            SignInOptions("https://orgs.example.com", ISSUER, "orgserver", **options), self.store.audit
+            SignInOptions("https://orgs.example.com", ISSUER, "orgserver", **options), self.store
         )
         return await self.store.database.write(lambda tx: identities.settle_in(tx, person))
 

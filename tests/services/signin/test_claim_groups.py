@@ -89,7 +89,7 @@ async def test_new_people_join_their_groups_at_once_and_follow_later(world: Arri
     who = await world.sign_in({"groups": ["00G-sales"]}, new="create")
     assert isinstance(who, Principal)
 
-    await world.store.database.write(lambda tx: follow_groups_in(tx, world.store.audit, who.name, ["00G-service"]))
+    await world.store.database.write(lambda tx: follow_groups_in(tx, world.store, who.name, ["00G-service"]))
 
     assert (await world.record(who.name)).claim_groups == ("service",)
     assert (await world.lines())[-2:] == ["claim_groups:none->sales", "claim_groups:sales->service"]

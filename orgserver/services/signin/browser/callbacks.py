@@ -135,7 +135,7 @@ class Callbacks:
         self._server = server
         self._failures = failures
         self._make_cookie = make_cookie
-        self._identities = PersonIdentities(options, store.audit)
+        self._identities = PersonIdentities(options, store)
         self._requests = store.signin_requests
         self._sessions = store.signin_sessions
 

@@ -21,10 +21,11 @@ from orgserver.services.people import differences
 from orgserver.services.people.differences import Update
 from orgserver.services.signin.entries import SIGN_IN, record_in
 from orgserver.services.signin.options import SignInOptions
-from orgserver.store.audit.log import AuditLog
+from orgserver.services.tokens import login_ends
 from orgserver.store.orgs import policies
 from orgserver.store.people import changes, claims, records, tables
 from orgserver.store.people.records import PrincipalRecord
+from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
 _DIGITS = 10
@@ -48,9 +49,9 @@ class Suspended:
 class PersonIdentities:
     """Finds and makes principals of people. Its methods are changes for the writer."""
 
-    def __init__(self, options: SignInOptions, audit: AuditLog) -> None:
+    def __init__(self, options: SignInOptions, store: Store) -> None:
         self._options = options
-        self._audit = audit
+        self._store = store
 
     def settle_in(self, tx: Transaction, person: Person) -> Principal | Stranger | Suspended:
         """The principal of a person who has just signed in, in the groups that the provider says."""
@@ -65,7 +66,7 @@ class PersonIdentities:
         if not changes.is_enabled_in(tx, name):
             return Suspended(name)
         if person.groups is not None:
-            follow_groups_in(tx, self._audit, name, person.groups)
+            follow_groups_in(tx, self._store, name, person.groups)
         return Principal(name)
 
     def _find_by_email_in(self, tx: Transaction, person: Person) -> PrincipalRecord | None:
@@ -101,15 +102,19 @@ class PersonIdentities:
 
     def _record_in(self, tx: Transaction, name: str, before: PrincipalRecord | None) -> None:
         update = Update(before, records.principal_in(tx, name))
-        differences.record_in(tx, self._audit.record_in, Caller(Principal(name), "http"), SIGN_IN, update)
+        differences.record_in(tx, self._store.audit.record_in, Caller(Principal(name), "http"), SIGN_IN, update)
 
 
-def follow_groups_in(tx: Transaction, log: AuditLog, principal: str, values: Iterable[str]) -> None:
-    """Put a principal into exactly the groups of these values of the claim; on record where something changes."""
+def follow_groups_in(tx: Transaction, store: Store, principal: str, values: Iterable[str]) -> None:
+    """Put a principal into exactly the groups of these values of the claim; on record where something changes.
+
+    Its own logins to orgs in which it may do nothing any more end.
+    """
     before, after = (", ".join(groups) or "none" for groups in claims.set_groups_in(tx, principal, values))
     if before != after:
         facts = {"claim_groups": f"{before}->{after}"}
-        record_in(tx, log, principal, Action.GRANT, SIGN_IN, object_name=principal, facts=facts)
+        record_in(tx, store.audit, principal, Action.GRANT, SIGN_IN, object_name=principal, facts=facts)
+        login_ends.end_unreachable_in(tx, store, Caller(Principal(principal), "http"), SIGN_IN, principals=(principal,))
 
 
 def _has_issuer(record: PrincipalRecord, issuer: str) -> bool:

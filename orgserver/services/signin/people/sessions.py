@@ -12,7 +12,7 @@ from orgserver.model.orgs import Caller
 from orgserver.services.people import differences
 from orgserver.services.people.differences import Update
 from orgserver.services.signin.entries import REVOKE_SESSION, SIGN_IN
-from orgserver.store.audit.log import AuditLog
+from orgserver.services.tokens import login_ends
 from orgserver.store.people import claims, records
 from orgserver.store.session import Store
 from orgserver.store.signin import sweep
@@ -87,7 +87,7 @@ class SignInSessions:
     def _sweep_in(self, tx: Transaction) -> int:
         count = sweep.sweep_in(tx)
         for principal in sweep.principals_without_session_in(tx):
-            with record_groups_in(tx, self._store.audit, _NOBODY, SIGN_IN, principal):
+            with record_groups_in(tx, self._store, _NOBODY, SIGN_IN, principal):
                 claims.clear_in(tx, principal)
         return count
 
@@ -97,7 +97,7 @@ def end_in(tx: Transaction, *, store: Store, caller: Caller, session_id: str, to
     session = store.signin_sessions.find_in(tx, session_id)
     if session is None:
         return False
-    with record_groups_in(tx, store.audit, caller, tool, session.principal):
+    with record_groups_in(tx, store, caller, tool, session.principal):
         if not store.signin_sessions.end_in(tx, session_id, why):
             return False
         record = store.audit.record_in
@@ -106,11 +106,15 @@ def end_in(tx: Transaction, *, store: Store, caller: Caller, session_id: str, to
 
 
 @contextmanager
-def record_groups_in(tx: Transaction, log: AuditLog, caller: Caller, tool: str, principal: str) -> Iterator[None]:
-    """Put on record which groups a principal is in after what is done within, if they are others."""
+def record_groups_in(tx: Transaction, store: Store, caller: Caller, tool: str, principal: str) -> Iterator[None]:
+    """Put on record which groups a principal is in after what is done within, if they are others.
+
+    Its own logins to orgs in which it may do nothing any more end.
+    """
     find: Callable[[], records.PrincipalRecord | None] = partial(records.principal_in, tx, principal)
     before = find()
     yield
     after = find()
     if before is not None and after is not None and before != after:
-        differences.record_in(tx, log.record_in, caller, tool, Update(before, after))
+        differences.record_in(tx, store.audit.record_in, caller, tool, Update(before, after))
+        login_ends.end_unreachable_in(tx, store, caller, tool, principals=(principal,))

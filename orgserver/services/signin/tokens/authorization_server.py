@@ -227,7 +227,7 @@ class AuthorizationServer:
         return _Result(server.create_endpoint_response("revocation", request), issuance.principal)
 
     def _serve(self, tx: Transaction, attempt: str) -> tuple[Issuance, RequestServer]:
-        issuance = Issuance(tx, self._sessions, self._store.audit, self._options, attempt)
+        issuance = Issuance(tx, self._sessions, self._store, self._options, attempt)
         return issuance, RequestServer(self._options, partial(_find_client_in, tx), issuance)
 
     async def _record(self, result: _Result, source: str) -> OAuthAnswer:

@@ -19,8 +19,8 @@ from orgserver.services.signin.entries import SIGN_IN, record_in
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.people.identities import follow_groups_in
 from orgserver.services.signin.people.sessions import record_groups_in
-from orgserver.store.audit.log import AuditLog
 from orgserver.store.people.changes import is_enabled_in
+from orgserver.store.session import Store
 from orgserver.store.signin import tokens
 from orgserver.store.signin.rows import Session
 from orgserver.store.signin.sessions import Sessions
@@ -68,12 +68,11 @@ def make_error_answer(status: int, error: str, description: str) -> OAuthAnswer:
 class Issuance:
     """The store's side of one request. ``attempt`` is what it spends tokens by."""
 
-    def __init__(
-        self, tx: Transaction, sessions: Sessions, log: AuditLog, options: SignInOptions, attempt: str
-    ) -> None:
+    def __init__(self, tx: Transaction, sessions: Sessions, store: Store, options: SignInOptions, attempt: str) -> None:
         self._tx = tx
         self._sessions = sessions
-        self._log = log
+        self._store = store
+        self._log = store.audit
         self._options = options
         self._attempt = attempt
         self.provider_token: Secret | None = None
@@ -143,13 +142,13 @@ class Issuance:
     def end_session(self, session: Session, why: str, tool: str = SIGN_IN) -> None:
         """End one, on record; one that is over stays as it is."""
         caller = Caller(Principal(session.principal), "http")
-        with record_groups_in(self._tx, self._log, caller, tool, session.principal):
+        with record_groups_in(self._tx, self._store, caller, tool, session.principal):
             if self._sessions.end_in(self._tx, session.id, why):
                 self._record(session, Action.KEY, tool, why=why)
 
     def set_groups(self, principal: str, values: Iterable[str]) -> None:
         """Have a principal follow the claim that holds groups, on record."""
-        follow_groups_in(self._tx, self._log, principal, values)
+        follow_groups_in(self._tx, self._store, principal, values)
 
     def make_tokens(self, scopes: Iterable[str]) -> TokenBody:
         """An access token for some of the session's scopes, and the next refresh token, for all of them."""
