@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from orgserver.model.names import RowId
 from orgserver.model.orgs import Caller, Connection, Org
 from orgserver.services.calls.access import Access
-from orgserver.services.connections.ending import Ending
 from orgserver.services.connections.links import ConnectLinks
+from orgserver.services.tokens import login_ends
+from orgserver.store.orgs import rows
 from orgserver.store.session import Store
+from orgserver.store.transaction import Transaction
+from orgserver.vault.ring import retry_behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class OwnLogins:
     def __init__(self, store: Store, access: Access, links: ConnectLinks) -> None:
         self._access = access
         self._links = links
-        self._ending = Ending(store)
+        self._store = store
 
     async def read(self, caller: Caller) -> list[OwnLogin]:
         """Those of a caller, by alias of their orgs."""
@@ -52,7 +55,12 @@ class OwnLogins:
 
     async def end(self, caller: Caller, row_id: str) -> bool:
         """End the caller's login to an org; False where there is none."""
-        is_ended = await self._ending.end_own(caller, RowId(row_id))
+
+        def change(tx: Transaction) -> int:
+            name, org = caller.principal.name, rows.one_in(tx, RowId(row_id))
+            return login_ends.end_of_person_in(tx, self._store, org, name, login_ends.BY_ITSELF, caller) if org else 0
+
+        is_ended = bool(await retry_behind(lambda: self._store.database.write(change)))
         if is_ended:
             await self._access.reload()
         return is_ended

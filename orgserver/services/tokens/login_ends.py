@@ -26,6 +26,7 @@ DISCONNECT = "disconnect"
 NO_PERMISSION = "its person may do nothing in the org any more"
 NOW_SHARED = "all calls to the org use one login now"
 ORG_REMOVED = "the org was removed"
+BY_ITSELF = "its person ended it"
 PERSON_REMOVED = "its person was removed"
 
 
@@ -82,6 +83,26 @@ def end_unreachable_in(
             end_in(tx, store, org, each, cause, caller, tool=tool)
             count += 1
     return count
+
+
+def end_of_person_in(
+    tx: Transaction,
+    store: Store,
+    org: Org,
+    principal: str,
+    cause: str,
+    caller: Caller,
+    *,
+    tool: str = DISCONNECT,
+    forget: bool = False,
+) -> int:
+    """End a principal's login to an org; how many there were. ``forget`` takes one too that has ended already."""
+    connections = store.orgs.connections
+    find = connections.of_in if forget else connections.ends_of_in
+    every = find(tx, principal=principal, row_id=org.row_id)
+    for each in every:
+        end_in(tx, store, org, each, cause, caller, tool=tool, forget=forget)
+    return len(every)
 
 
 def end_of_org_in(tx: Transaction, store: Store, org: Org, cause: str, caller: Caller, tool: str) -> int:

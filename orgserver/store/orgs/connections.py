@@ -54,7 +54,7 @@ class Connections:
 
     async def count_by_state(self, connection: AsyncConnection) -> dict[OrgState, int]:
         """How many there are in each state; those that have ended need a login."""
-        by_state = {state: 0 for state in OrgState if state is not OrgState.DISABLED}
+        by_state: dict[OrgState, int] = {state: 0 for state in OrgState if state is not OrgState.DISABLED}
         for state, count in await connection.execute(select(_of.state, func.count()).group_by(_of.state)):
             by_state[OrgState(state)] += count
         return by_state
