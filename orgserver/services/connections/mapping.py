@@ -10,7 +10,7 @@ from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import EnrolmentError, NeedsLogin
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Connection, Org, OrgState
-from orgserver.services.connections.usernames import Unmapped, find_change, find_username
+from orgserver.services.connections.usernames import Unmapped, find_change, find_username, may_know
 from orgserver.services.orgs.changes import intent_on
 from orgserver.store.orgs import policies, rows
 from orgserver.store.people import changes
@@ -44,19 +44,32 @@ class Mappings:
         """Whether it is still to be noted who a caller is, or the mapping means another now than was noted."""
         if org.username_from is None:
             return False
+        if org.connection is None and not org.is_login_missing:  # who is not mapped uses the login that all share
+            return may_know(org.username_from, caller.principal)
         return org.is_login_missing or find_change(org, caller.principal) is not None
 
     async def enter(self, caller: Caller, org: Org) -> None:
         """Note which Salesforce user a caller is who has no login yet, or whom the mapping calls another now.
 
         Raises NeedsLogin where nobody can tell who the caller is, or it is somebody else's user. Unless the caller
-        stands in the map, the login waits for an administrator.
+        stands in the map, the login waits for an administrator. Whom the mapping does not know where the shared login
+        may be used goes on with that.
         """
+        if org.identity == "own-or-shared" and not await self._knows(caller, org):
+            return
         noted = await retry_behind(lambda: self._store.database.write(lambda tx: self._enter_in(tx, caller, org)))
         if isinstance(noted, _Refusal):
             raise _refused(org, noted)
         if noted is not None and find_change(org.with_connection(noted), caller.principal) is not None:
             raise _refused(org, _Refusal(NOT_MAPPED, "you may not become whom the mapping means now"))
+
+    async def _knows(self, caller: Caller, org: Org) -> bool:
+        """Whether a map names the caller: most callers may stand in none, and cost no more than this look."""
+        if org.username_from is None or org.username_from.kind != "map" or org.org_id is None:
+            return True
+        async with self._store.database.reading() as connection:
+            name = caller.principal.name
+            return await self._connections.mapped_username(connection, org.org_id, name) is not None
 
     async def confirm(self, caller: Caller, org: Org, principal: str, username: str) -> Connection:
         """Let a login be used, by an administrator who has seen this username; EnrolmentError where that cannot be."""
@@ -111,7 +124,7 @@ class Mappings:
         if there is not None and (isinstance(username, Unmapped) or there.username.lower() == username):
             return there
         if isinstance(username, Unmapped):
-            return _Refusal(NOT_MAPPED, username.reason)
+            return _Refusal(NOT_MAPPED, username.reason) if org.identity == "own" else None
         if org.auth != "jwt":
             return _Refusal(NOT_MAPPED, "it is not logged in to with a key any more")
         if self._connections.username_is_taken_in(tx, org.org_id, username, principal.name):

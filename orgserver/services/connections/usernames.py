@@ -49,6 +49,13 @@ def find_username(
     return text.lower() if is_username(text) else Unmapped(f"{clean_text(text, _SHOWN)} is no Salesforce username")
 
 
+def may_know(username_from: UsernameFrom, principal: Principal) -> bool:
+    """Whether a mapping may know a principal, as far as that is seen without the store."""
+    if username_from.kind == "map":
+        return True
+    return isinstance(find_username(username_from, principal, is_registered=True, mapped=None), str)
+
+
 def find_change(org: Org, principal: Principal) -> str | None:
     """The username that a caller's name or claim says now, where it is another than that of the caller's login.
 

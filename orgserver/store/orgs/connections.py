@@ -185,10 +185,15 @@ class Connections:
         query = select(_map.c.principal, _map.c.username).where(_map.c.org_id == org_id).order_by(_map.c.principal)
         return {row.principal: row.username for row in await connection.execute(query)}
 
-    def mapped_username_in(self, tx: Transaction, org_id: OrgId, principal: str) -> str | None:
+    async def mapped_username(self, connection: AsyncConnection, org_id: OrgId, principal: str) -> str | None:
         """The one that it gives to this principal."""
-        query = select(_map.c.username).where(_map.c.org_id == org_id, _map.c.principal == principal)
-        return tx.connection.execute(query).scalar()
+        username: str | None = (await connection.execute(_mapped(org_id, principal))).scalar()
+        return username
+
+    def mapped_username_in(self, tx: Transaction, org_id: OrgId, principal: str) -> str | None:
+        """The same, in a change."""
+        username: str | None = tx.connection.execute(_mapped(org_id, principal)).scalar()
+        return username
 
     def map_in(self, tx: Transaction, org_id: OrgId, usernames: Mapping[str, str]) -> None:
         """Write what the file says over what an earlier one said; no username is there twice, in whatever case."""
@@ -219,6 +224,10 @@ class Connections:
 
 _SECRETS = ((OWN.access_tokens, "id"), (_credentials, "id"), (tables.leases, "row_id"), (tables.data_keys, "owner"))
 """Where something of a login stands, and the column that says of which."""
+
+
+def _mapped(org_id: OrgId, principal: str) -> Select[Any]:
+    return select(_map.c.username).where(_map.c.org_id == org_id, _map.c.principal == principal)
 
 
 def _query(row_id: RowId, principal: str) -> Select[Any]:

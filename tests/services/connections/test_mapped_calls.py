@@ -65,6 +65,20 @@ async def test_each_call_is_made_as_its_own_person(app: App, acme: SandboxOrg) -
     }  # fmt: skip
 
 
+async def test_whom_a_map_does_not_name_goes_on_with_the_shared_login_where_it_may_be_used(
+    app: App, acme: SandboxOrg
+) -> None:
+    alice = acme.add_user(ALICE)
+    org = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE})
+    await app.store.database.write(lambda tx: policies.identify_in(tx, org.row_id, "own-or-shared", BY_MAP))
+    callers = [await add_principal(app, name, "acme:read,write") for name in ("alice", "carol")]
+
+    creators = [creator(acme, await add_contact(app, caller)) for caller in (*callers, *callers)]
+
+    assert creators == [alice.id, acme.user_id] * 2
+    assert list((await app.access.reload()).connections) == [(org.row_id, "alice")]
+
+
 async def test_the_first_call_by_a_claim_waits_and_goes_on_when_confirmed(app: App, acme: SandboxOrg) -> None:
     alice = acme.add_user(ALICE)
     acme.add_user(BOB)
