@@ -1,4 +1,4 @@
-"""``python -m tests.browser [--pictures FOLDER]``: the walk of a person in a real browser; exit 1 if anything is wrong."""
+"""``python -m tests.browser [--pictures FOLDER]``: the walks of people in a real browser; exit 1 if anything is wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.browser.chromium import NoBrowser, find_chromium, open_chromium
+from tests.browser.connecting import ConnectingWalk
 from tests.browser.walk import Walk
 from tests.browser.world import open_world
 
@@ -17,7 +18,9 @@ async def run(pictures: Path | None) -> list[str]:
     async with open_world() as world, open_chromium() as chromium:
         walk = Walk(world, chromium, pictures, print)
         await walk.run()
-        return walk.problems
+        connecting = ConnectingWalk(world, chromium, pictures, print, walk.count)
+        await connecting.run()
+        return walk.problems + connecting.problems
 
 
 def main() -> int:

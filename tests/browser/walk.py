@@ -33,12 +33,15 @@ _LONG = "\u202e<b>Allowed</b>\u05d0" + "W" * 180
 class Walk:
     """One walk, and what was wrong on it."""
 
-    def __init__(self, world: World, chromium: Chromium, pictures: Path | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, world: World, chromium: Chromium, pictures: Path | None, say: Callable[[str], None], count: int = 0
+    ) -> None:
         self._world = world
         self._chromium = chromium
         self._pictures = pictures
         self._say = say
-        self._count = 0
+        self.count = count
+        """The pages that were looked at."""
         self.problems: list[str] = []
         self.own = urlsplit(world.served.url).netloc
         self.known = {self.own, urlsplit(world.provider.issuer).netloc, urlsplit(world.agent.redirect_uri).netloc}
@@ -191,8 +194,8 @@ class Walk:
 
     async def _look(self, tab: Tab, name: str, heading: str | None) -> None:
         """Check a page in its forms, and take its pictures."""
-        self._count += 1
-        self._say(f"{self._count:2} {name}: {await tab.evaluate('document.title')}")
+        self.count += 1
+        self._say(f"{self.count:2} {name}: {await tab.evaluate('document.title')}")
         found = await tab.evaluate("document.querySelector('h1')?.innerText")
         if urlsplit(await tab.url).netloc != self.own or not found or (heading is not None and found != heading):
             self.problems.append(f"{name}: this is {found!r} at {await tab.url}")
@@ -204,7 +207,7 @@ class Walk:
             await tab.set_dark(is_dark)
             self.problems += [f"{name}, {form}: {each}" for each in await tab.evaluate(_CHECKS)]
             if self._pictures is not None:
-                await tab.picture(self._pictures / f"{self._count:02}-{name}-{form}.png")
+                await tab.picture(self._pictures / f"{self.count:02}-{name}-{form}.png")
         await tab.resize(1_024)
         await tab.set_dark(False)
 

@@ -19,6 +19,7 @@ from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.access.principals import Principal, Subject
 from orgserver.model.orgs import Caller
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from tests.conftest import register
 from tests.people import add_principal
@@ -97,11 +98,12 @@ class World:
     served: Served
     provider: RunningProvider
     agent: Agent
+    acme: SandboxOrg
 
 
 @asynccontextmanager
 async def open_world() -> AsyncIterator[World]:
-    """Open it, with two orgs and Ada, who may do everything in one of them and looks after this server."""
+    """Open it, with two orgs and Ada, who may do everything in one of them and looks after this server; and Bob."""
     with tempfile.TemporaryDirectory() as folder, running_provider() as provider:
         settings = read_settings({"home": Path(folder) / "home", **settings_of(provider)}, {})
         async with Sandbox.start(2) as sandbox, open_app(settings) as app:
@@ -111,9 +113,10 @@ async def open_world() -> AsyncIterator[World]:
                 app, "ada", "acme:read,write,delete", "globex:read",
                 subjects=(Subject(provider.issuer, "sub-ada"),), roles=("admin", "auditor"),
             )  # fmt: skip
+            await add_principal(app, "bob", "acme:read,write")
             async with serving(app, allow_registration=True) as served, _open_agent(served) as agent:
                 await provider.set(redirect_uris=[f"{served.url}/signin/callback"])
-                yield World(app, served, provider, agent)
+                yield World(app, served, provider, agent, sandbox.orgs[0])
 
 
 @asynccontextmanager
