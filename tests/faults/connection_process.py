@@ -110,8 +110,6 @@ class Services:
         name = command["principal"]
         changed = PrincipalChanges(enabled=command["value"])
         await self.app.people.principals.update(OPERATOR, name, changed)
-        if not command["value"]:
-            await self._end_all(name, None)
         return {"kind": "ok"}
 
     async def grant(self, command: Command) -> Command:
@@ -121,17 +119,7 @@ class Services:
             return {"kind": "ok"}
         revoked = PrincipalChanges(grants=GrantChanges(revoked=(read_selector(alias),)))
         await self.app.people.principals.update(OPERATOR, name, revoked)
-        await self._end_all(name, (await self._org(alias)).row_id)
         return {"kind": "ok"}
-
-    async def _end_all(self, name: str, row_id: RowId | None) -> None:
-        connections = self.app.store.orgs.connections
-
-        def change(tx: Transaction) -> None:
-            for each in connections.ends_of_in(tx, principal=name, row_id=row_id):
-                connections.end_in(tx, each.key, "its principal may use the org no more")
-
-        await self.app.store.database.write(change)
 
     async def identify(self, command: Command) -> Command:
         org = await self._org(command["org"])
