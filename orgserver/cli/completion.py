@@ -39,6 +39,14 @@ def aliases(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> It
     return [CompletionItem(f"{head}{comma}{alias}", help=_words(name)) for alias, name in matches]
 
 
+def own_login_aliases(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
+    """Registered orgs to which people log in themselves."""
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
+
+    rows = _look_up(completion_names.own_login_aliases)
+    return [CompletionItem(alias, help=_words(name)) for alias, name in rows if alias.startswith(incomplete)]
+
+
 def toolsets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Toolsets, in the same way."""
     head, comma, last = incomplete.rpartition(",")

@@ -32,6 +32,13 @@ def aliases(database: Path) -> list[tuple[str, str]]:
         return connection.execute("SELECT alias, name FROM orgs ORDER BY alias").fetchall()
 
 
+def own_login_aliases(database: Path) -> list[tuple[str, str]]:
+    """The alias and name of each org to which people log in themselves."""
+    own = "SELECT org_id FROM policies WHERE identity != 'shared'"
+    with open_to_read(database) as connection:
+        return connection.execute(f"SELECT alias, name FROM orgs WHERE org_id IN ({own}) ORDER BY alias").fetchall()  # noqa: S608  # nobody's words
+
+
 def principals(database: Path) -> list[str]:
     """Whoever is in the audit log, in lower case."""
     with open_to_read(database) as connection:

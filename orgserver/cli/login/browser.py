@@ -15,13 +15,13 @@ import asyncio
 import base64
 import errno
 import hashlib
-import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 
+from orgserver.cli.login.pasted_lines import next_line
 from orgserver.cli.output import tell, warn
 from orgserver.cli.process import has_screen
 from orgserver.model.errors import EnrolmentError
@@ -29,7 +29,6 @@ from orgserver.model.secret import Secret
 from orgserver.services.orgs.registration import Callback, ForeignAnswer, Login, NoAnswer, read_redirect
 
 SECONDS = 300.0
-_MAX_LINE = 16 * 1024
 _MAX_HEAD = 16 * 1024
 _HEAD_SECONDS = 10.0
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -114,7 +113,7 @@ async def _read_pasted_code(login: Login, unavailable: EnrolmentError | None) ->
     When the input ends without any line, this waits for ever, unless nothing else can come; after a wrong one it fails.
     """
     wrong: NoAnswer | None = None
-    while line := await _next_line():
+    while line := await next_line():
         try:
             return read_redirect(line, login)
         except NoAnswer as error:
@@ -125,42 +124,6 @@ async def _read_pasted_code(login: Login, unavailable: EnrolmentError | None) ->
         raise failure
     await asyncio.Event().wait()
     raise AssertionError("nothing sets this event")
-
-
-async def _next_line() -> str:
-    """One line that is not empty; nothing at the end of the input.
-
-    Read by a thread of its own, past Python's buffers: nothing else can wait for a terminal on every system, and a
-    thread that is stuck there does not keep the process from ending.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[str] = loop.create_future()
-
-    def finish(line: str) -> None:
-        if not future.done():
-            future.set_result(line)
-
-    def follow() -> None:
-        line = _read_line(0)
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(finish, line)
-
-    threading.Thread(target=follow, name="pasted address", daemon=True).start()
-    return await future
-
-
-def _read_line(descriptor: int) -> str:
-    """The next line that is not empty, of which so much is kept; byte by byte, for more than one may come at once."""
-    line = b""
-    while True:
-        try:
-            byte = os.read(descriptor, 1)
-        except OSError:
-            byte = b""
-        if byte not in (b"", b"\n"):
-            line = (line + byte).lstrip() if len(line) < _MAX_LINE else line
-        elif not byte or line:
-            return line.decode("utf-8", "replace").strip()
 
 
 def _open_browser(url: str) -> None:

@@ -21,7 +21,7 @@ from orgserver.cli.orgs.org_details import (
     warn_of_idleness,
     warn_of_move,
 )
-from orgserver.cli.output import Failure, print_facts, print_json, safe, tell, warn
+from orgserver.cli.output import Failure, plain, print_facts, print_json, safe, tell, warn
 from orgserver.cli.policies.limit_texts import brief
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 16
 _MOST_NOTES = 20
 _COLUMNS = (
-    "org", "org id", "name", "kind", "state", "user", "instance", "limits", "tags", "auth", "last refresh",
+    "org", "org id", "name", "kind", "state", "user", "instance", "limits", "tags", "auth", "identity",
+    "own logins", "last refresh",
     "token dies",
 )  # fmt: skip
 _NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
@@ -46,23 +47,24 @@ _NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
 )
 @click.option("--match", metavar="TEXT", help="Only orgs whose alias, name or a tag holds this text.")
 @click.option("--problems", is_flag=True, help="Only orgs that need somebody; exits 1 when there are any.")
+@click.option("--connections", is_flag=True, help="Count people's own logins to each org, and their states.")
 @wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> None:
+def list_orgs(match: str | None, problems: bool, connections: bool, wide: bool, as_json: bool) -> None:
     """List the registered orgs, their states and when each token was last refreshed."""
     from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # a shell that completes waits for none of it
 
-    async def act() -> list[Org]:
+    async def act() -> tuple[list[Org], dict[str, dict[str, int]] | None]:
         async with app_to_read(settings_of()) as app:
-            return await app.registry.all()
+            return await app.registry.all(), await _count_connections(app) if connections else None
 
-    every = run(act())
+    every, counts = run(act())
     orgs = [org for org in every if visible_orgs.matches(org, match)]
     orgs = [org for org in orgs if visible_orgs.needs_somebody(org)] if problems else orgs
     if as_json:
-        print_json([details_of(org) for org in orgs])
+        print_json([details_of(org) | _connections_of(org, counts) for org in orgs])
     elif orgs:
-        _print_orgs(orgs, wide=wide)
+        _print_orgs(orgs, counts, wide=wide)
     else:
         tell(_none_listed(every, match, problems=problems))
     if problems and orgs:
@@ -76,7 +78,18 @@ def _none_listed(every: list[Org], match: str | None, *, problems: bool) -> str:
     return f"No org{which} has a problem." if problems else f"No org{which} is registered."
 
 
-def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
+async def _count_connections(app: App) -> dict[str, dict[str, int]]:
+    from orgserver.services.connections.operator import overview  # noqa: PLC0415  # as above
+
+    return overview.count_states(await overview.read_all(app.store))
+
+
+def _connections_of(org: Org, counts: dict[str, dict[str, int]] | None) -> dict[str, dict[str, int]]:
+    """How many own logins of each state an org has; nothing where nobody asked."""
+    return {"connections": counts.get(org.alias, {})} if counts is not None else {}
+
+
+def _print_orgs(orgs: list[Org], counts: dict[str, dict[str, int]] | None, *, wide: bool) -> None:
     from orgserver.services.orgs import keepalive  # noqa: PLC0415  # as above
 
     print_table(
@@ -93,12 +106,26 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
                 brief(org.policy) or None,
                 " ".join(org.tags),
                 org.auth,
+                org.identity if org.identity != "shared" else None,
+                plain(_connections_of(org, counts).get("connections")) or None,
                 ago(org.refreshed_at),
                 _day(keepalive.dies_at(org)),
             )
             for org in orgs
         ],
-        spare=("instance", "org id", "tags", "limits", "auth", "token dies", "last refresh", "kind", "user", "name"),
+        spare=(
+            "instance",
+            "org id",
+            "tags",
+            "limits",
+            "auth",
+            "token dies",
+            "last refresh",
+            "identity",
+            "kind",
+            "user",
+            "name",
+        ),
         paged=True,
         wide=wide,
     )
@@ -118,16 +145,18 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
 def show_org(alias: str, as_json: bool) -> None:
     """Show all that is known of one org, but its secrets."""
 
-    async def act() -> tuple[Org, dict[str, int]]:
+    async def act() -> tuple[Org, dict[str, int], dict[str, dict[str, int]] | None]:
         async with app_to_read(settings_of()) as app:
             org = await app.registry.one(alias)
-            return org, await app.registry.calls_today(org)
+            counts = await _count_connections(app) if org.identity != "shared" else None
+            return org, await app.registry.calls_today(org), counts
 
-    org, calls = run(act())
+    org, calls, counts = run(act())
+    connections = _connections_of(org, counts)
     if as_json:
-        print_json(details_of(org) | use_of(org, calls))
+        print_json(details_of(org) | connections | use_of(org, calls))
     else:
-        print_facts(lines_of(org) | lines_of_use(org, calls))
+        print_facts(lines_of(org) | connections | lines_of_use(org, calls))
         warn_of_move(org)
         warn_of_idleness(org)
 

@@ -21,7 +21,6 @@ from orgserver.salesforce.auth import identity, oauth
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.connections.authorization import read_app
 from orgserver.services.connections.checks import Checks
-from orgserver.services.connections.links import ConnectLinks
 from orgserver.services.connections.refusals import Refusal, RefusalKind
 from orgserver.services.connections.storing import Storing
 from orgserver.services.connections.visitors import Visitor
@@ -40,12 +39,12 @@ class Callbacks:
     """Takes Salesforce's answers."""
 
     def __init__(
-        self, store: Store, client: SalesforceClient, checks: Checks, links: ConnectLinks, storing: Storing
+        self, store: Store, client: SalesforceClient, checks: Checks, callback_url: str, storing: Storing
     ) -> None:
         self._store = store
         self._client = client
         self._checks = checks
-        self._callback_links = links
+        self._callback_url = callback_url
         self._links = store.connect_links
         self._storing = storing
 
@@ -99,9 +98,8 @@ class Callbacks:
     async def _ask(
         self, link: ConnectLink, org: Org, app: Credential, where: OrgHosts, code: Secret, verifier: Secret
     ) -> ConnectLink | Refusal:
-        callback = self._callback_links.callback_url
         form = oauth.authorization_code(
-            app.client_id, app.client_secret, code=code, callback=callback, verifier=verifier
+            app.client_id, app.client_secret, code=code, callback=self._callback_url, verifier=verifier
         )
         try:
             reply = await self._client.request_token(where, form)

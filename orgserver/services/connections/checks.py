@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from orgserver.model.access.principals import Principal
-from orgserver.model.orgs import Org
+from orgserver.model.orgs import Caller, Org
 from orgserver.services.calls import decision
 from orgserver.services.calls.access import Access
 from orgserver.services.connections.refusals import Refusal, RefusalKind
@@ -24,7 +24,7 @@ from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import retry_behind
 
 T = TypeVar("T")
-SESSION, KEY = "session", "key"
+SESSION, KEY, COMMAND = "session", "key", "command"
 _BY_BROWSER = frozenset({"web", "refresh-token"})
 
 
@@ -76,6 +76,8 @@ class Checks:
     def is_alive_in(self, tx: Transaction, proof: str | None, principal: str) -> bool:
         """Whether what showed who somebody is still does."""
         kind, _, id_ = (proof or "").partition(":")
+        if kind == COMMAND:  # whoever works at this store may give anybody's
+            return True
         if kind == SESSION:
             session = self._store.signin_sessions.find_in(tx, id_)
             return session is not None and session.principal == principal and session.is_live(tx.now)
@@ -92,15 +94,20 @@ class Checks:
     def _check(self, link: ConnectLink, catalog: OrgSnapshot) -> Org | Refusal:
         """The org as it is now; a person who may not see it learns nothing of it."""
         now, scope = self._access.now(), self._access.scope
-        standing = catalog.standings.get(link.principal)
-        if standing is None or not standing.enabled:
+        principal, standing = Principal(link.principal), catalog.standings.get(link.principal)
+        if not principal.is_local and (standing is None or not standing.enabled):
             return Refusal(RefusalKind.NOT_ALLOWED, reason="the principal is gone or disabled")
         org = catalog.by_row.get(link.row_id)
         if org is None:
             return Refusal(RefusalKind.GONE)
-        if not decision.permissions_in(Principal(link.principal), standing, scope, org, now):
+        if not decision.permissions_in(principal, standing, scope, org, now):
             return Refusal(RefusalKind.NOT_ALLOWED, reason="no grant")
         return _check_org(link, org)
+
+
+def command_proof(caller: Caller) -> str:
+    """What a link has that a command of this person goes on with."""
+    return f"{COMMAND}:{caller.principal.name}"
 
 
 def _check_org(link: ConnectLink, org: Org) -> Org | Refusal:

@@ -44,7 +44,7 @@ def make_browser_connections(store: Store, access: Access, people: People, links
         checks,
         Proofs(store, people.api_keys),
         Authorization(store, checks, links),
-        Callbacks(store, access.client, checks, links, storing),
+        Callbacks(store, access.client, checks, links.callback_url, storing),
         storing,
         Refusals(store, people.auth_failures),
     )

@@ -8,6 +8,7 @@ from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, Completion, Intent, Outcome, SalesforceUser
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, OrgUser
+from orgserver.services.connections.checks import COMMAND
 from orgserver.services.connections.refusals import Refusal
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.store.orgs.connect_links import ConnectLink
@@ -27,18 +28,21 @@ def caller_of(link: ConnectLink) -> Caller:
 
 
 def make_intent(link: ConnectLink, user: OrgUser | None = None) -> Intent:
-    """What a link is for."""
+    """What a link is for; a command's says who gave it, and whose it becomes."""
+    kind, _, operator = (link.proof or "").partition(":")
+    by_command = kind == COMMAND
+    whose = (f"principal:{link.principal}",) if by_command and operator != link.principal else ()
     intent = Intent(
         new_id(),
-        link.principal,
-        "http",
+        operator if by_command else link.principal,
+        "cli" if by_command else "http",
         Action.ENROL,
-        tool=CONNECT,
-        label=LABEL,
+        tool=f"{CONNECT}-org" if by_command else CONNECT,
+        label=None if by_command else LABEL,
         org=link.alias,
         org_row=link.row_id,
         org_id=link.org_id,
-        fields=("connection",),
+        fields=("connection", *whose),
         identity="own",
     )
     if user is None:

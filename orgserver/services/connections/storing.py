@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from orgserver.model.access.logins import MOST_APPROVALS
 from orgserver.model.audit import Outcome
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AccessToken, Connection, Credential, Org, OrgState, OrgUser
@@ -26,8 +27,6 @@ from orgserver.store.transaction import Transaction, to_datetime
 from orgserver.vault.keys import Unsealable
 from orgserver.vault.ring import retry_behind
 
-MOST_APPROVALS = 5
-"""Of one user for one app, at Salesforce: with the next the oldest ends."""
 _NOT_CONFIRMED = "NOT_CONFIRMED"
 
 

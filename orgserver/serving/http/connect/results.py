@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
+from orgserver.model.access.logins import MOST_APPROVALS
 from orgserver.model.secret import Secret
 from orgserver.services.connections.composition import BrowserConnections
 from orgserver.services.connections.links import PATH
 from orgserver.services.connections.refusals import Refusal, RefusalKind
-from orgserver.services.connections.storing import MOST_APPROVALS
 from orgserver.services.connections.visitors import Visitor
 from orgserver.services.signin.parameters import BadParameters
 from orgserver.serving.http.connect.visitors import Visitors

@@ -1,0 +1,1 @@
+"""The commands about logins of people's own."""
