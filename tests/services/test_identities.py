@@ -23,6 +23,7 @@ from orgserver.store.catalog_version import changed_in
 from orgserver.store.transaction import Transaction
 from tests import operations
 from tests.own_logins import caller_of, connect, newest, set_identity, user_of
+from tests.services.calls.test_policies import registration
 
 ADA, BOB = "local:ada", "local:bob"
 SOQL = "SELECT Id FROM Contact"
@@ -103,8 +104,13 @@ async def stand(app: App, acme: SandboxOrg, state: str) -> None:
 
 async def refusal_of(app: App, caller: Caller) -> NeedsLogin | None:
     """What is said to a query, if it is that its caller must log in."""
+    return await refusal_on(app, caller, "acme")
+
+
+async def refusal_on(app: App, caller: Caller, alias: str) -> NeedsLogin | None:
+    """The same by an alias."""
     try:
-        await operations.query(app, caller, "salesforce_query", "acme", SOQL)
+        await operations.query(app, caller, "salesforce_query", alias, SOQL)
     except NeedsLogin as error:
         return error
     return None
@@ -292,3 +298,31 @@ async def test_each_person_is_told_of_their_own_login(app: App, acme: SandboxOrg
         told[name] = (page.orgs[0]["state"], (page.orgs[0]["user"] or {}).get("id"))
 
     assert told == {ADA: ("ready", user_of(acme, ADA).id), BOB: ("needs_login", None)}
+
+
+async def test_an_other_alias_of_the_org_is_no_way_back_to_the_shared_login(
+    app: App, acme: SandboxOrg, caller: Caller
+) -> None:
+    await set_identity(app, "acme", "own-or-shared")
+    await app.enrolment.add(caller, registration(acme, "twin", Policy()))
+    ada, bob = caller_of(ADA, caller), caller_of(BOB, caller)
+    assert await refusal_on(app, ada, "twin") is None  # never connected
+    login = await connect(app, acme, ADA)
+    acme.requests.clear()
+
+    for _ in range(2):  # while it lives, and when it has ended
+        assert isinstance(await refusal_on(app, ada, "twin"), LoginRequired)
+        await app.store.database.write(lambda tx: app.store.orgs.connections.end_in(tx, login.key, "it was ended"))
+    assert users_asked(acme) == []
+
+    assert await refusal_on(app, bob, "twin") is None
+    assert users_asked(acme)[-1] == acme.user_id
+
+
+async def test_whoever_was_logged_in_by_a_key_that_is_gone_is_asked_to_log_in(
+    app: App, acme: SandboxOrg, caller: Caller
+) -> None:
+    await set_identity(app, "acme", "own")
+    await connect(app, acme, ADA, kind="jwt", state=OrgState.NEEDS_LOGIN, confirmed_at=THEN)
+
+    assert isinstance(await refusal_of(app, caller_of(ADA, caller)), LoginRequired)

@@ -21,7 +21,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.calls import decision
-from orgserver.services.calls.logins import overlay
+from orgserver.services.calls.logins import find_seen
 from orgserver.services.observer import Observer
 from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.policies.limited_errors import limit_error
@@ -224,7 +224,7 @@ class Access:
         """An org that another caller may use, with the login of this one."""
         catalog = await self.catalog()
         bare = catalog.by_row.get(org.row_id, org)
-        return overlay(bare, reader.principal.name, catalog.connections)
+        return find_seen(catalog, bare, reader.principal.name)
 
     async def pin(self, org: Org) -> None:
         """Learn from the answer to a token request which org an alias means, or whom an assertion logs in.
@@ -251,7 +251,7 @@ class Access:
         catalog = await self._current()
         orgs = catalog.by_alias.values()
         granted = decision.find_orgs(caller.principal, self.standing(caller), self.scope, orgs, self.now())
-        return [overlay(org, caller.principal.name, catalog.connections) for org in granted]
+        return [find_seen(catalog, org, caller.principal.name) for org in granted]
 
     async def _current(self) -> OrgSnapshot:
         return await self.reload() if await self.changed() else await self.catalog()
@@ -260,4 +260,4 @@ class Access:
         """The org of an alias with the caller's login, if they may use it: one look-up, however many orgs there are."""
         standing = self.standing(caller)
         org = decision.find_org(caller.principal, standing, self.scope, catalog.by_alias, alias, self.now())
-        return overlay(org, caller.principal.name, catalog.connections) if org is not None else None
+        return find_seen(catalog, org, caller.principal.name) if org is not None else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from orgserver.model.errors import NeedsLogin
 from orgserver.model.names import RowId
 from orgserver.model.orgs import CLOSED_STATES, Connection, Org
 from orgserver.services.tokens import token_errors
+from orgserver.store.orgs.catalog import OrgSnapshot
 
 Connections = Mapping[tuple[RowId, str], Connection]
 """People's own logins, by org and principal; also those that have ended."""
@@ -21,17 +22,24 @@ class NotPinned(Exception):
         self.org = org
 
 
-def overlay(org: Org, principal: str, connections: Connections) -> Org:
+def overlay(org: Org, principal: str, connections: Connections, twins: Collection[RowId] = ()) -> Org:
     """The org as a principal's calls meet it: with its own login laid over the shared one, or with none at all.
 
-    Whoever has connected once never uses the shared login again, whatever has become of their own.
+    Whoever has connected once never uses the shared login again, whatever has become of their own: neither by this
+    alias nor by another of the same org (``twins``).
     """
     if org.identity == "shared":
         return org
     connection = connections.get((org.row_id, principal))
     if connection is not None:
         return org.with_connection(connection)
-    return org if org.identity == "own-or-shared" else org.without_login()
+    has_connected = any((row_id, principal) in connections for row_id in twins)
+    return org if org.identity == "own-or-shared" and not has_connected else org.without_login()
+
+
+def find_seen(catalog: OrgSnapshot, org: Org, principal: str) -> Org:
+    """The same of an org as the store has it."""
+    return overlay(org, principal, catalog.connections, catalog.twins.get(org.row_id, ()))
 
 
 def require(org: Org) -> None:

@@ -73,7 +73,7 @@ def _own_ended(org: Org, cause: str | None) -> NeedsLogin:
     if org.is_login_missing:
         return login_missing(org)
     message = f"your own login to {org.alias} is of no use any more: {cause or 'it has ended'}"
-    if org.connection is not None and org.connection.kind == "jwt":
+    if org.connection is not None and org.connection.kind == "jwt" and org.username_from is not None:
         return _ask_to_confirm(message, org, org.connection)
     return LoginRequired(message, row_id=org.row_id)
 

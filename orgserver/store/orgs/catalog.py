@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.standing import Standing
-from orgserver.model.names import RowId
+from orgserver.model.names import OrgId, RowId
 from orgserver.model.orgs import Connection, Org
 from orgserver.store import tables
 from orgserver.store.catalog_version import CatalogChange, read_changes
@@ -41,6 +42,8 @@ class OrgSnapshot:
     by_row: Mapping[RowId, Org] = field(default_factory=dict)
     connections: Mapping[tuple[RowId, str], Connection] = field(default_factory=dict)
     """People's own logins, by org and principal; also those that have ended."""
+    twins: Mapping[RowId, AbstractSet[RowId]] = field(default_factory=dict)
+    """The other aliases of an org that has several."""
 
     def find_login(self, login: LoginKey) -> Org | None:
         """An org as whoever uses this login meets it; None where one of both is gone."""
@@ -59,13 +62,24 @@ async def read_catalog(connection: AsyncConnection, before: OrgSnapshot | None =
         every: dict[str, Org] = {org.alias: org for org in orgs}
         by_row = {org.row_id: org for org in orgs}
         standings = await read_standings(connection)
-        return OrgSnapshot(version, every, standings, by_row, await _read_connections(connection))
+        connections = await _read_connections(connection)
+        return OrgSnapshot(version, every, standings, by_row, connections, _find_twins(by_row))
     names = _names(changes, "org")
     by_alias, followed = await _follow_orgs(connection, before, names)
     standings = await _follow_people(connection, before, changes)
     gone = frozenset(names) - followed.keys()
     connections = await _follow_connections(connection, before, _names(changes, "connection"), gone)
-    return OrgSnapshot(version, by_alias, standings, followed, connections)
+    twins = _find_twins(followed) if followed is not before.by_row else before.twins
+    return OrgSnapshot(version, by_alias, standings, followed, connections, twins)
+
+
+def _find_twins(by_row: Mapping[RowId, Org]) -> Mapping[RowId, AbstractSet[RowId]]:
+    same: defaultdict[OrgId, set[RowId]] = defaultdict(set)
+    for org in by_row.values():
+        if org.org_id is not None:
+            same[org.org_id].add(org.row_id)
+    groups = [each for each in same.values() if len(each) > 1]
+    return {row_id: each - {row_id} for each in groups for row_id in each}
 
 
 def _names(changes: Iterable[CatalogChange], kind: str) -> list[str]:
