@@ -462,7 +462,7 @@ class Person:
 
     async def _settle(self, alias: str) -> None:
         """Whoever does not know what came of what was cut off says it anew."""
-        while not self.is_standing_known:
+        while not (self.is_standing_known and self.model.enabled and all(self.model.granted.values())):
             self.story.append("say anew what is allowed")
             for login in self.logins.values():
                 login.end("unknown")
