@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.types import Receive
 
 from orgserver.app import App
-from orgserver.services.connections.composition import (
-    BrowserConnections,
-    make_browser_connections,
-    sweep_now_and_then,
-)
+from orgserver.services.connections.composition import BrowserConnections, make_browser_connections
 from orgserver.services.connections.links import ConnectLinks
 from orgserver.services.signin.browser.form_tokens import FormTokens
 from orgserver.services.signin.browser.me_sessions import Browsers
@@ -27,26 +20,16 @@ from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin.endpoints import Endpoint, Endpoints
 
 
-@asynccontextmanager
-async def open_connections(app: App, url: str) -> AsyncIterator[BrowserConnections]:
-    """What makes logins; links that nobody goes on with are taken out for as long as it is open."""
-    links = ConnectLinks(app.store, app.access, url)
-    connections = make_browser_connections(app.store, app.access, app.people, links)
-    sweeping = asyncio.create_task(sweep_now_and_then(connections))
-    try:
-        yield connections
-    finally:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
+def make_connections(app: App, url: str) -> BrowserConnections:
+    """What makes logins in a browser."""
+    return make_browser_connections(app.store, app.access, app.people, ConnectLinks(app.store, app.access, url))
 
 
-@asynccontextmanager
-async def open_connect_pages(app: App, url: str) -> AsyncIterator[Endpoints]:
+def make_connect_pages(app: App, url: str) -> Endpoints:
     """The pages of a server at which nobody signs in: people show their keys."""
     pages = Pages(url)
-    async with open_connections(app, url) as connections:
-        paths = make_connect_endpoints(app, pages, connections, None)
-        yield Endpoints(url, paths | {STYLE_PATH: make_style_endpoint(pages)}, pages)
+    paths = make_connect_endpoints(app, pages, make_connections(app, url), None)
+    return Endpoints(url, paths | {STYLE_PATH: make_style_endpoint(pages)}, pages)
 
 
 def make_connect_endpoints(

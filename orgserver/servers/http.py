@@ -121,7 +121,7 @@ async def _http_app(
     async with AsyncExitStack() as stack:
         verifier = await stack.enter_async_context(_verifier(app, options))
         own = await stack.enter_async_context(_open_sign_in(app, sign_in)) if sign_in is not None else None
-        pages_of_people = own.endpoints if own is not None else await _open_connect_pages(stack, app, options)
+        pages_of_people = own.endpoints if own is not None else _make_connect_pages(app, options)
         endpoint = await stack.enter_async_context(mcp.running())
         yield HttpApp(
             door,
@@ -153,10 +153,10 @@ def _open_sign_in(app: App, options: SignInOptions) -> AbstractAsyncContextManag
     return open_sign_in(app, options)
 
 
-async def _open_connect_pages(stack: AsyncExitStack, app: App, options: HttpOptions) -> PeopleEndpoints:
-    from orgserver.servers.connect import open_connect_pages  # noqa: PLC0415  # with Jinja: only where it serves
+def _make_connect_pages(app: App, options: HttpOptions) -> PeopleEndpoints:
+    from orgserver.servers.connect import make_connect_pages  # noqa: PLC0415  # with Jinja: only where it serves
 
-    return await stack.enter_async_context(open_connect_pages(app, options.url))
+    return make_connect_pages(app, options.url)
 
 
 @asynccontextmanager

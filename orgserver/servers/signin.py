@@ -13,7 +13,7 @@ from orgserver.config import Settings
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.client import make_provider
 from orgserver.salesforce.connections import build_tls_context
-from orgserver.servers.connect import make_connect_endpoints, make_style_endpoint, open_connections
+from orgserver.servers.connect import make_connect_endpoints, make_connections, make_style_endpoint
 from orgserver.services.connections.composition import BrowserConnections
 from orgserver.services.connections.own_logins import OwnLogins
 from orgserver.services.people.approvers import Approvers
@@ -82,8 +82,8 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
     services = make_sign_in(app.store, app.access, app.people, options, provider, fetcher, make_cookie_value)
     sweeping = asyncio.create_task(sweep_now_and_then(app.store))
     try:
-        async with open_connections(app, options.url) as connections:
-            yield OpenSignIn(services, make_endpoints(app, options, services, connections))
+        endpoints = make_endpoints(app, options, services, make_connections(app, options.url))
+        yield OpenSignIn(services, endpoints)
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

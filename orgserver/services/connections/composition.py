@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from dataclasses import dataclass
 
-from orgserver.model.errors import StoreError
 from orgserver.services.calls.access import Access
 from orgserver.services.connections.authorization import Authorization
 from orgserver.services.connections.callbacks import Callbacks
@@ -17,9 +14,6 @@ from orgserver.services.connections.proofs import Proofs
 from orgserver.services.connections.storing import Storing
 from orgserver.services.people.composition import People
 from orgserver.store.session import Store
-
-logger = logging.getLogger("orgserver.connections")
-SWEEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +42,3 @@ def make_browser_connections(store: Store, access: Access, people: People, links
         storing,
         Refusals(store, people.auth_failures),
     )
-
-
-async def sweep_now_and_then(connections: BrowserConnections) -> None:
-    """Each minute, take out links that are late; for as long as a server runs."""
-    while True:
-        await asyncio.sleep(SWEEP_SECONDS)
-        try:
-            await connections.storing.sweep()
-        except StoreError as error:
-            logger.warning("links that are over are taken out later: %s", error)

@@ -1,4 +1,7 @@
-"""Ends people's own logins to orgs in which they may do nothing any more, also where only time has passed."""
+"""Ends people's own logins to orgs in which they may do nothing any more, also where only time has passed.
+
+A login that was given and not stored in time ends, too: a command that was killed may have left it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from orgserver.model.errors import OrgserverError
 from orgserver.model.names import RowId
 from orgserver.model.orgs import Caller
 from orgserver.services.calls.access import Access
+from orgserver.services.connections.checks import Checks
+from orgserver.services.connections.storing import Storing
 from orgserver.services.tokens import login_ends
 from orgserver.store.orgs.catalog import OrgSnapshot
 from orgserver.store.session import Store
@@ -28,15 +33,21 @@ class Reachability:
     def __init__(self, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
+        self._storing = Storing(store, access, Checks(store, access))
 
     async def run(self) -> None:
         """Look each minute, for as long as the server lives."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                await self.sweep()
+                await self.end_late()
             except OrgserverError as error:
                 logger.warning("logins that nobody may use any more are ended later: %s", error)
+
+    async def end_late(self) -> None:
+        """End those that nobody may use any more, and those that nobody has stored in time."""
+        await self.sweep()
+        await self._storing.sweep()
 
     async def sweep(self) -> int:
         """End those that nobody may use any more; how many."""

@@ -149,6 +149,9 @@ class Storing:
                     entries.record_in(tx, self._store, link, Outcome.DENIED, _NOT_CONFIRMED, _user_of(secrets))
             return len(late)
 
+        async with self._store.database.reading() as connection:
+            if not await self._links.count(connection):
+                return 0
         return await retry_behind(lambda: self._store.database.write(change))
 
     def _add_in(

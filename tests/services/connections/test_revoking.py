@@ -13,9 +13,13 @@ from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Connection, Credential, OrgState
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services.connections.reachability import Reachability
 from orgserver.services.connections.revoking import GIVEN_UP_US, Revoker
 from orgserver.store import tables
 from orgserver.store.orgs import refreshes
+from orgserver.store.orgs.connect_links import LIFE_US, ConnectLink
+from tests.conftest import Clock
+from tests.own_logins import set_identity
 from tests.services.connections.ends import disable, living, waiting
 
 pytestmark = pytest.mark.both_stores
@@ -117,3 +121,28 @@ async def test_a_copy_of_a_store_revokes_nothing(app: App, acme: SandboxOrg, cal
     await app.people.principals.remove(caller, "bob")
     assert await living(app) == []
     assert await waiting(app) == 0, "the original goes on with it"
+
+
+async def test_what_a_killed_command_left_is_revoked_beside_whatever_server_runs(
+    app: App, acme: SandboxOrg, caller: Caller, clock: Clock
+) -> None:
+    await set_identity(app, "acme", "own")
+    org = (await app.access.reload()).by_alias["acme"]
+    assert org.org_id is not None
+    now = clock()
+    link = ConnectLink(
+        new_id(), org.row_id, org.alias, org.org_id, caller.principal.name, False, "answered", now, now + LIFE_US
+    )
+    family = acme.logins.begin(acme.client_id, "refresh_token api web", acme.user_id)
+    facts = {"refresh_token": family.refresh_token}
+    await app.store.database.write(lambda tx: app.store.connect_links.add_in(tx, link, b"n" * 32, facts=facts))
+    beside = Reachability(app.store, app.access)
+
+    await beside.end_late()
+    assert await waiting(app) == 0
+    clock.advance(LIFE_US / 1_000_000 + 1)
+    await beside.end_late()
+
+    assert await waiting(app) == 1
+    await app.revoker.send_due()
+    assert not family.alive

@@ -18,7 +18,7 @@ from orgserver.model.access.logins import Identity
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.orgs import Connection, Org
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.servers.connect import make_connect_endpoints, open_connections
+from orgserver.servers.connect import make_connect_endpoints, make_connections
 from orgserver.services.connections.composition import BrowserConnections
 from orgserver.services.connections.links import CALLBACK_PATH
 from orgserver.services.people.requests import KeyChanges
@@ -198,15 +198,15 @@ async def open_world(app: App, open_again: OpenApp, acme: SandboxOrg, *, sign_in
     await set_org(app, "acme", identity="own")
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(open_again())
-        made = [await _open_replica(stack, each, sign_in) for each in (app, other)]
+        made = [_make_replica(each, sign_in) for each in (app, other)]
         world = World(app, made[0][0], [endpoints for _, endpoints in made], acme)
         for name in ("alice", "bob"):
             await world.add_person(name, "acme:read,write")
         yield world
 
 
-async def _open_replica(stack: AsyncExitStack, app: App, sign_in: bool) -> tuple[BrowserConnections, Endpoints]:
+def _make_replica(app: App, sign_in: bool) -> tuple[BrowserConnections, Endpoints]:
     pages = Pages(URL)
-    connections = await stack.enter_async_context(open_connections(app, URL))
+    connections = make_connections(app, URL)
     browsers = Browsers(app.store, app.people.identities, UrlsAlone()) if sign_in else None
     return connections, Endpoints(URL, make_connect_endpoints(app, pages, connections, browsers), pages)
