@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orgserver.model.access.logins import UsernameFrom
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import EnrolmentError, NeedsLogin
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Connection, Org, OrgState
 from orgserver.services.connections.usernames import Unmapped, find_change, find_username, may_know
 from orgserver.services.orgs.changes import intent_on
-from orgserver.store.orgs import policies, rows
+from orgserver.services.orgs.identities import CHANGED
+from orgserver.services.tokens import login_ends
+from orgserver.store.orgs import rows
 from orgserver.store.people import changes
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
@@ -23,7 +23,6 @@ CONFIRM, ENTER = "connections", "connect"
 WAITS = "an administrator must confirm whose login it is"
 BY_MAP = "map"
 """Who confirmed a login that stands in the administrator's map."""
-CHANGED = "the mapping of usernames was changed"
 USERNAME_TAKEN, NOT_MAPPED = "USERNAME_TAKEN", "NOT_MAPPED"
 
 
@@ -34,7 +33,7 @@ class _Refusal:
 
 
 class Mappings:
-    """Notes, confirms and ends logins by assertion."""
+    """Notes and confirms logins by assertion."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -77,41 +76,6 @@ class Mappings:
             lambda: self._store.database.write(lambda tx: self._confirm_in(tx, caller, org, principal, username))
         )
 
-    def set_map_in(
-        self, tx: Transaction, org: Org, username_from: UsernameFrom | None, usernames: Mapping[str, str]
-    ) -> list[Connection]:
-        """Write the map of an org, and end the logins that the mapping no longer means, which are given back.
-
-        ``usernames`` comes from ``check_map``, and is empty but for a map. The org's identity is set by
-        ``policies.identify_in`` in the same transaction.
-        """
-        if org.org_id is None:
-            raise EnrolmentError(f"nobody knows yet which org {org.alias} is", hint=f"orgserver check-org {org.alias}")
-        if username_from is not None and org.auth != "jwt":
-            raise EnrolmentError(
-                f"{org.alias} is not logged in to with a key", hint=f"orgserver update-org {org.alias} --auth jwt"
-            )
-        self._connections.map_in(tx, org.org_id, usernames)
-        ended: list[Connection] = []
-        for alias in policies.aliases_in(tx, org.org_id):
-            for connection in self._connections.of_in(tx, row_id=alias.row_id):
-                is_meant = username_from == org.username_from and (
-                    username_from is None
-                    or username_from.kind != "map"
-                    or usernames.get(connection.principal) == connection.username.lower()
-                )
-                if connection.kind == "jwt" and not is_meant:
-                    self._end_in(tx, connection, is_mapped=username_from is not None)
-                    ended.append(connection)
-        return ended
-
-    def _end_in(self, tx: Transaction, connection: Connection, *, is_mapped: bool) -> None:
-        """Where there is a mapping the next call is entered anew; else the login stays on record as ended."""
-        if is_mapped:
-            self._connections.forget_in(tx, connection.key)
-        else:
-            self._connections.end_in(tx, connection.key, CHANGED)
-
     def _enter_in(self, tx: Transaction, caller: Caller, seen: Org) -> Connection | _Refusal | None:
         """The login that is there now; None where the org takes no mapping any more, so the call begins anew."""
         org, principal = rows.one_in(tx, seen.row_id), caller.principal
@@ -129,6 +93,8 @@ class Mappings:
             return _Refusal(NOT_MAPPED, "it is not logged in to with a key any more")
         if self._connections.username_is_taken_in(tx, org.org_id, username, principal.name):
             return _Refusal(USERNAME_TAKEN, f"{username} is another person's login already")
+        if there is not None:
+            login_ends.end_in(tx, self._store, org, there, CHANGED, caller, tool=ENTER, forget=True)
         return self._add_in(tx, caller, org, username)
 
     def _add_in(self, tx: Transaction, caller: Caller, org: Org, username: str) -> Connection:

@@ -81,7 +81,7 @@ def record_identity_in(
 
     Where all share one from now on, people's own end.
     """
-    for each, words in identify_in(tx, store, org, change):
+    for each, words in identify_in(tx, store, caller, command, org, change):
         intent = intent_on(caller, command, each, Action.POLICY).about(words)
         store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
         now = rows.one_in(tx, each.row_id)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from orgserver.model.access.logins import Identity, UsernameFrom
 from orgserver.model.errors import EnrolmentError
-from orgserver.model.orgs import AuthKind, Org
+from orgserver.model.orgs import AuthKind, Caller, Connection, Org
+from orgserver.services.tokens import login_ends
 from orgserver.store.orgs import policies, rows
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -16,7 +17,7 @@ _OPENNESS: Mapping[Identity, int] = {"own": 0, "own-or-shared": 1, "shared": 2}
 """The more, the more people act as the one user of the login that all share."""
 _MOST_NAMES = 20
 CHANGED = "the mapping of usernames was changed"
-"""Why a login by the org's key has ended."""
+"""Why a login of somebody whom the mapping calls another now has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class IdentityChange:
     def apply(self, org: Org, auth: AuthKind | None = None) -> tuple[Identity, UsernameFrom | None]:
         """What an org has then, with ``auth`` as the way it logs in; EnrolmentError where that does not go together."""
         identity = self.identity or org.identity
-        kept = org.username_from if identity == "own" and (auth or org.auth) == "jwt" else None
+        kept = org.username_from if identity != "shared" and (auth or org.auth) == "jwt" else None
         after = identity, self.username_from or kept
         check_identity(org.alias, auth or org.auth, *after)
         return after
@@ -46,7 +47,7 @@ def loosens(before: Identity, after: Identity) -> bool:
 
 def check_identity(alias: str, auth: AuthKind, identity: Identity, username_from: UsernameFrom | None) -> None:
     """EnrolmentError where nobody could log in with their own."""
-    if username_from is not None and identity != "own":
+    if username_from is not None and identity == "shared":
         raise EnrolmentError("a username of each principal goes with an own login", hint="add --identity own")
     if username_from is not None and auth != "jwt":
         raise EnrolmentError(
@@ -63,14 +64,17 @@ def check_identity(alias: str, auth: AuthKind, identity: Identity, username_from
     if auth == "jwt" and username_from is None:
         raise EnrolmentError(
             f"{alias} logs in by jwt: which user a principal is must be said",
-            hint="add --identity own --username-from principal, claim:NAME or map FILE",
+            hint="add --username-from principal, claim:NAME or map FILE",
         )
 
 
-def identify_in(tx: Transaction, store: Store, org: Org, change: IdentityChange) -> list[tuple[Org, tuple[str, ...]]]:
+def identify_in(
+    tx: Transaction, store: Store, caller: Caller, command: str, org: Org, change: IdentityChange
+) -> list[tuple[Org, tuple[str, ...]]]:
     """Set whose login the calls to an org use: each alias that this concerns, with what to put on record of it.
 
-    EnrolmentError where that cannot be, StoreError where the store must not be written so yet.
+    Logins of people whom a mapping calls somebody else now end, on record. EnrolmentError where that cannot be,
+    StoreError where the store must not be written so yet.
     """
     now = rows.one_in(tx, org.row_id)
     if now is None:
@@ -81,8 +85,10 @@ def identify_in(tx: Transaction, store: Store, org: Org, change: IdentityChange)
             f"{org.alias} is known with identity {now.identity}, which gives less away than {identity}",
             hint=f"a person loosens it: orgserver update-org {org.alias} --identity {identity}",
         )
-    renamed = _map_in(tx, store, now, change.usernames)
-    _end_unmeant_in(tx, store, now, username_from, change.usernames)
+    renamed = _map_in(tx, store, now, username_from, change.usernames)
+    for alias, connection in _find_unmeant_in(tx, store, now, username_from, change.usernames):
+        is_entered_anew = username_from is not None  # else it stays on record as one that has ended
+        login_ends.end_in(tx, store, alias, connection, CHANGED, caller, tool=command, forget=is_entered_anew)
     changed = policies.identify_in(tx, now.row_id, identity, username_from)
     after = identity, username_from
     if not changed:
@@ -98,11 +104,18 @@ def _words(before: Org, identity: Identity, username_from: UsernameFrom | None) 
     return tuple(f"{name}:{old}->{new}" for name, old, new in pairs if str(old) != str(new))
 
 
-def _map_in(tx: Transaction, store: Store, org: Org, usernames: Mapping[str, str] | None) -> tuple[str, ...]:
+def _map_in(
+    tx: Transaction, store: Store, org: Org, username_from: UsernameFrom | None, usernames: Mapping[str, str] | None
+) -> tuple[str, ...]:
     """Write which username is whose; in the words of the audit log, whose is another."""
-    if usernames is None or org.org_id is None:
+    if org.org_id is None:
         return ()
     connections = store.orgs.connections
+    if username_from is None or username_from.kind != "map":
+        connections.map_in(tx, org.org_id, {})
+        return ()
+    if usernames is None:
+        return ()
     changed = [
         principal
         for principal, username in usernames.items()
@@ -113,23 +126,20 @@ def _map_in(tx: Transaction, store: Store, org: Org, usernames: Mapping[str, str
     return (*(f"username:{principal}" for principal in changed[:_MOST_NAMES]), *more)
 
 
-def _end_unmeant_in(
+def _find_unmeant_in(
     tx: Transaction, store: Store, org: Org, username_from: UsernameFrom | None, usernames: Mapping[str, str] | None
-) -> None:
-    """End the logins by the org's key of those whom the mapping calls somebody else now.
-
-    Where there is a mapping, the next call notes whom it means; else the login stays on record as one that has ended.
-    """
+) -> list[tuple[Org, Connection]]:
+    """The logins that the mapping no longer means, each with the alias that it is to; a new mapping means none."""
     if org.org_id is None or (username_from == org.username_from and usernames is None):
-        return
-    connections = store.orgs.connections
-    for alias in policies.aliases_in(tx, org.org_id):
-        for connection in connections.of_in(tx, row_id=alias.row_id):
-            is_same = username_from == org.username_from and username_from is not None
-            named = (usernames or {}).get(connection.principal, "").lower()
-            if connection.kind != "jwt" or (is_same and named == connection.username.lower()):
-                continue
-            if username_from is None:
-                connections.end_in(tx, connection.key, CHANGED)
-            else:
-                connections.forget_in(tx, connection.key)
+        return []
+    is_same = username_from is not None and username_from == org.username_from
+
+    def is_meant(connection: Connection) -> bool:
+        if username_from is None:
+            return connection.kind != "jwt"
+        named = (usernames or {}).get(connection.principal, "").lower()
+        return is_same and connection.kind == "jwt" and named == connection.username.lower()
+
+    aliases = policies.aliases_in(tx, org.org_id)
+    every = [(alias, each) for alias in aliases for each in store.orgs.connections.of_in(tx, row_id=alias.row_id)]
+    return [(alias, each) for alias, each in every if not is_meant(each)]

@@ -14,9 +14,12 @@ from orgserver.model.orgs import Caller, Connection, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.connections.mapping import Mappings
+from orgserver.services.orgs.identities import CHANGED
 from orgserver.store.orgs import policies
 from tests.operations import create
+from tests.own_logins import connect, set_identity
 from tests.people import OPERATOR, add_principal
+from tests.services.connections.ends import ends_on_record, left_of, waiting
 from tests.services.connections.steps import let_key_log_in
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
@@ -69,14 +72,43 @@ async def test_whom_a_map_does_not_name_goes_on_with_the_shared_login_where_it_m
     app: App, acme: SandboxOrg
 ) -> None:
     alice = acme.add_user(ALICE)
-    org = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE})
-    await app.store.database.write(lambda tx: policies.identify_in(tx, org.row_id, "own-or-shared", BY_MAP))
+    org = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE}, "own-or-shared")
     callers = [await add_principal(app, name, "acme:read,write") for name in ("alice", "carol")]
 
     creators = [creator(acme, await add_contact(app, caller)) for caller in (*callers, *callers)]
 
     assert creators == [alice.id, acme.user_id] * 2
     assert list((await app.access.reload()).connections) == [(org.row_id, "alice")]
+
+
+async def test_whom_the_map_calls_another_now_loses_the_session_at_salesforce_on_record(
+    app: App, acme: SandboxOrg
+) -> None:
+    users = {"alice": acme.add_user(ALICE), "bob": acme.add_user(BOB)}
+    org = await mapped(app, acme)
+    callers = [await add_principal(app, name, "acme:read,write") for name in users]
+    for caller in callers:
+        await add_contact(app, caller)
+    ended, kept = await find(app, org, "alice"), await find(app, org, "bob")
+
+    await let_key_log_in(app, acme, BY_MAP, {"alice": "other@acme.example", "bob": BOB})
+
+    (entry,) = await ends_on_record(app)
+    assert (entry.tool, entry.object, entry.fields[1]) == ("update-org", "alice", f"why:{CHANGED}")
+    assert (await waiting(app), await left_of(app, ended), await find(app, org, "bob")) == (1, [], kept)
+
+
+async def test_where_a_key_logs_in_from_now_on_logins_by_browser_are_over_and_the_mapping_is_entered(
+    app: App, acme: SandboxOrg
+) -> None:
+    await set_identity(app, "acme", "own")
+    before = await connect(app, acme, "alice")
+
+    org = await mapped(app, acme)
+    await add_contact(app, await add_principal(app, "alice", "acme:read,write"))
+
+    found = await find(app, org, "alice")
+    assert (found.kind, found.id == before.id, await waiting(app)) == ("jwt", False, 1)
 
 
 async def test_the_first_call_by_a_claim_waits_and_goes_on_when_confirmed(app: App, acme: SandboxOrg) -> None:
