@@ -111,14 +111,14 @@ async def _select(app: App, alias: str | None, principal: str | None = None) -> 
 async def _confirm(settings: Settings, alias: str, principals: Sequence[str], *, yes: bool) -> list[OwnConnection]:
     async with app_of(settings) as app:
         org = await app.registry.one(alias)
-        waiting = {each.connection.principal: each for each in await _select(app, alias) if each.is_waiting}
-        absent = [name for name in principals if name not in waiting]
+        there = {each.connection.principal: each for each in await _select(app, alias) if each.is_confirmable}
+        absent = [name for name in principals if name not in there]
         if absent:
             raise EnrolmentError(
                 f"{', '.join(absent)}: no login to {alias} waits for anybody",
                 hint=f"orgserver connections --org {alias} shows those that do",
             )
-        chosen = [waiting[name] for name in principals or waiting]
+        chosen = [there[name] for name in principals] or [each for each in there.values() if each.is_waiting]
         if not chosen:
             tell(f"No login to {alias} waits for anybody.")
             return []

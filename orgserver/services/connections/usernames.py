@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orgserver.model.access.logins import FREE_MAPPINGS, UsernameFrom
 from orgserver.model.access.principals import MADE_BY_SIGN_IN, Principal
-from orgserver.model.errors import ConfigError, EnrolmentError
+from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Org
 from orgserver.model.text import clean_text
 
@@ -67,23 +67,6 @@ def find_change(org: Org, principal: Principal) -> str | None:
         return None
     username = find_username(username_from, principal, is_registered=True, mapped=None)
     return username if isinstance(username, str) and username != connection.username.lower() else None
-
-
-def check_map(usernames: Mapping[str, object]) -> dict[str, str]:
-    """The map of an administrator's file; EnrolmentError says what is wrong with it."""
-    seen: dict[str, str] = {}
-    checked: dict[str, str] = {}
-    for principal, username in usernames.items():
-        if not isinstance(username, str) or not is_username(username):
-            raise EnrolmentError(f"the map gives {clean_text(str(principal), _SHOWN)} no Salesforce username")
-        other = seen.setdefault(username.lower(), str(principal))
-        if other != principal:
-            raise EnrolmentError(
-                f"the map gives {username} to both {other} and {principal}",
-                hint="each Salesforce user is the login of one principal",
-            )
-        checked[str(principal)] = username.lower()
-    return checked
 
 
 def refuse_open_sign_in(orgs: Iterable[Org], signin_new: str) -> None:

@@ -70,12 +70,6 @@ class ConnectLinks:
         row = (await connection.execute(select(_links).where(_same(nonce_digest, state_digest, link_id)))).first()
         return _read(row) if row is not None else None
 
-    async def find_answered(self, connection: AsyncConnection, browser_digest: bytes) -> ConnectLink | None:
-        """The newest link of a browser that Salesforce has answered."""
-        answered = select(_links).where(_of.browser_digest == browser_digest, _of.stage == "answered")
-        row = (await connection.execute(answered.order_by(_of.created_at.desc()).limit(1))).first()
-        return _read(row) if row is not None else None
-
     def find_in(self, tx: Transaction, link_id: str) -> ConnectLink | None:
         """One link by its id."""
         row = tx.connection.execute(select(_links).where(_of.id == link_id)).first()

@@ -105,7 +105,3 @@ class Revocations:
         """How many wait, and since when the oldest does."""
         row = (await connection.execute(select(func.count(), func.min(_of.created_at)).select_from(_revocations))).one()
         return row[0], row[1]
-
-    def empty_in(self, tx: Transaction) -> None:
-        """Forget them all: in a copy of a store, the original revokes."""
-        tx.connection.execute(delete(_revocations))

@@ -1,6 +1,7 @@
 """Logins by assertion: noted at the first use, of use when an administrator has seen them, and nobody's twice."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,9 @@ from orgserver.model.orgs import Caller, Connection, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.connections.mapping import Mappings
+from orgserver.services.connections.operator import overview
 from orgserver.services.connections.usernames import find_change
+from orgserver.services.tokens import login_ends
 from tests.people import OPERATOR, add_principal
 from tests.services.connections.steps import let_key_log_in
 from tests.services.signin.arrivals import Arrivals
@@ -159,6 +162,23 @@ async def test_without_a_mapping_logins_by_it_have_ended_for_good(app: App, acme
     assert ended is not None and ended.state is OrgState.NEEDS_LOGIN
     with pytest.raises(EnrolmentError, match="no logins of people by its key any more"):
         await mappings.confirm(OPERATOR, org, "alice", ALICE)
+
+
+async def test_a_login_that_has_ended_waits_for_nobody_and_goes_on_when_an_administrator_names_it(
+    app: App, acme: SandboxOrg
+) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE}), Mappings(app.store)
+    alice = await add_principal(app, "alice", "acme:read")
+    await mappings.enter(alice, org)
+    end = partial(login_ends.end_of_person_in, store=app.store, org=org, principal="alice", cause="", caller=OPERATOR)
+    await app.store.database.write(end)
+
+    (ended,) = await overview.read_all(app.store)
+    confirmed = await mappings.confirm(OPERATOR, org, "alice", ALICE)
+    (living,) = await overview.read_all(app.store)
+
+    assert (ended.is_living, ended.is_waiting, ended.is_confirmable) == (False, False, True)
+    assert (confirmed.state, living.is_living, living.is_confirmable) == (OrgState.READY, True, False)
 
 
 @pytest.mark.parametrize(("username_from", "is_let_in"), [(BY_NAME, False), (BY_CLAIM, False), (BY_MAP, True)])

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from orgserver.model.access.logins import UsernameFrom
 from orgserver.model.access.principals import Principal
-from orgserver.model.errors import ConfigError, EnrolmentError
+from orgserver.model.errors import ConfigError
 from orgserver.services.connections.usernames import (
     Unmapped,
-    check_map,
     find_username,
     is_username,
     refuse_open_sign_in,
@@ -62,22 +61,6 @@ def test_what_has_not_the_form_of_a_username_is_none(text: str) -> None:
 )
 def test_what_has_that_form_is_one(name: str, domain: list[str]) -> None:
     assert is_username(f"{name}@{'.'.join(domain)}")
-
-
-@given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["x@a.b", "X@a.b", "y@a.b", "z@a.b"])))
-def test_a_map_gives_no_user_to_two_principals_in_whatever_case(usernames: dict[str, str]) -> None:
-    alike = [name.lower() for name in usernames.values()]
-    if len(set(alike)) == len(alike):
-        assert check_map(usernames) == {who: name.lower() for who, name in usernames.items()}
-    else:
-        with pytest.raises(EnrolmentError, match="to both"):
-            check_map(usernames)
-
-
-@pytest.mark.parametrize("username", ["alice", "", None, 7, ["alice@acme.example"]])
-def test_a_map_with_what_is_no_username_is_refused(username: object) -> None:
-    with pytest.raises(EnrolmentError, match="no Salesforce username"):
-        check_map({"alice": username})
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,11 @@ class OwnConnection:
         return self.connection.kind == "jwt" and self.connection.confirmed_at is None
 
     @property
+    def is_confirmable(self) -> bool:
+        """Whether an administrator who names it may say so: also of one that has ended, which goes on then."""
+        return self.connection.kind == "jwt" and not self.is_living
+
+    @property
     def is_living(self) -> bool:
         """Whether calls can use it."""
         return self.connection.state is OrgState.READY
