@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -74,12 +73,12 @@ async def read_catalog(connection: AsyncConnection, before: OrgSnapshot | None =
 
 
 def _find_twins(by_row: Mapping[RowId, Org]) -> Mapping[RowId, AbstractSet[RowId]]:
-    same: defaultdict[OrgId, set[RowId]] = defaultdict(set)
-    for org in by_row.values():
-        if org.org_id is not None:
-            same[org.org_id].add(org.row_id)
-    groups = [each for each in same.values() if len(each) > 1]
-    return {row_id: each - {row_id} for each in groups for row_id in each}
+    first: dict[OrgId, RowId] = {}
+    same: dict[OrgId, set[RowId]] = {}
+    for row_id, org in by_row.items():
+        if org.org_id is not None and (other := first.setdefault(org.org_id, row_id)) is not row_id:
+            same.setdefault(org.org_id, {other}).add(row_id)
+    return {row_id: group - {row_id} for group in same.values() for row_id in group}
 
 
 def _names(changes: Iterable[CatalogChange], kind: str) -> list[str]:
