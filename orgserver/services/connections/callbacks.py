@@ -111,14 +111,14 @@ class Callbacks:
             answer = oauth.read_tokens(reply.status, reply.body)
         except oauth.TokenRefused as refused:
             secrets |= {"refresh_token": token.reveal()} if token is not None else {}
-            return await self._storing.give_up(link, Refusal(RefusalKind.LOGIN_REFUSED, reason=refused.reason), secrets)
+            refusal = Refusal(RefusalKind.LOGIN_REFUSED, reason=refused.reason)
+            return await self._storing.give_up(link, refusal, secrets, org)
         secrets |= {"access_token": answer.access_token.reveal(), "user_id": answer.user_id}
-        secrets |= {"instance_url": answer.instance_url}
         if token is None:
-            return await self._storing.give_up(link, Refusal(RefusalKind.NO_REFRESH_TOKEN), secrets)
+            return await self._storing.give_up(link, Refusal(RefusalKind.NO_REFRESH_TOKEN), secrets, org)
         secrets |= {"refresh_token": token.reveal()}
         if not await self._keep(link, secrets):
-            return await self._storing.give_up(link, Refusal(RefusalKind.OVER), secrets)
+            return await self._storing.give_up(link, Refusal(RefusalKind.OVER), secrets, org)
         return await self._identify(_at(link, "answered"), org, where, answer, secrets)
 
     async def _identify(

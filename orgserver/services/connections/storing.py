@@ -126,13 +126,18 @@ class Storing:
 
         await retry_behind(lambda: self._store.database.write(change))
 
-    async def give_up(self, link: ConnectLink, refusal: Refusal, secrets: Mapping[str, Any] | None = None) -> Refusal:
-        """End a login of which nothing comes, on record; ``secrets`` are those that only the caller has."""
+    async def give_up(
+        self, link: ConnectLink, refusal: Refusal, secrets: Mapping[str, Any] | None = None, org: Org | None = None
+    ) -> Refusal:
+        """End a login of which nothing comes, on record.
+
+        ``secrets`` are those that only the caller has; ``org`` is where they came from, which may be removed by now.
+        """
 
         def change(tx: Transaction) -> None:
             there = self._links.remove_in(tx, link, link.stage)
             if there is not None or secrets is not None:
-                self._revoke_in(tx, link, secrets or there)
+                self._revoke_in(tx, link, secrets or there, org)
                 entries.record_refusal_in(tx, self._store, link, refusal)
 
         await retry_behind(lambda: self._store.database.write(change))
@@ -189,10 +194,12 @@ class Storing:
         except Unsealable:  # put back or changed by other hands
             return {}
 
-    def _revoke_in(self, tx: Transaction, link: ConnectLink, secrets: Mapping[str, Any] | None) -> None:
+    def _revoke_in(
+        self, tx: Transaction, link: ConnectLink, secrets: Mapping[str, Any] | None, org: Org | None = None
+    ) -> None:
         """Have Salesforce told that what it gave to a link is over: the refresh token, or else the access token."""
         text = (secrets or {}).get("refresh_token") or (secrets or {}).get("access_token")
-        org = rows.one_in(tx, link.row_id)
+        org = rows.one_in(tx, link.row_id) or org
         if text is not None and org is not None:
             self._store.revocations.add_in(tx, org, link.principal, Secret(text))
 

@@ -1,14 +1,11 @@
 """Answers of Salesforce's that give no login: a page, an entry, nothing stored, and what was given is to be revoked."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import update
 
-from orgserver.model.audit import EntryFilter
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Connection, Credential, OrgState, OrgUser
 from orgserver.model.secret import Secret
@@ -304,19 +301,6 @@ async def test_nobody_else_answers_the_question(world: World) -> None:
     assert await world.connection("alice") is None
     assert page_of(await alice.decide(result)).texts("h1") == ["You are connected"]
     assert (await alice.post("/connect/store", csrf=fields["csrf"], link=fields["link"])).status_code == 410
-
-
-async def test_a_browser_that_goes_away_loses_no_token(world: World) -> None:
-    """What Salesforce gave is kept, or to be revoked."""
-    alice, path = await alices(world), await world.ask("alice")
-    answer = await log_in(await alice.begin(path))
-
-    with suppress(httpx2.HTTPError):
-        await alice.http.get("/connect/callback", params=answer)
-    entries = await world.app.audit_log.newest(EntryFilter(action="enrol"), 10)
-
-    assert [each.tool for each in entries if each.tool == "connect"] == []
-    assert await world.count_links() == 1
 
 
 async def test_no_secret_of_a_login_stands_in_the_store_in_clear(world: World, store_file: Path) -> None:
