@@ -61,12 +61,15 @@ async def _connect(
     settings: Settings, alias: str, principal: str, callback_url: str | None, *, replaces: bool, yes: bool
 ) -> Connection:
     from orgserver.services.connections.operator.logins import CommandLogins  # noqa: PLC0415  # as below
+    from orgserver.services.connections.refusals import Refusal, RefusalKind  # noqa: PLC0415  # as below
 
     async with app_of(settings) as app:
         org = await app.registry.one(alias)
         is_own = principal == local_principal()
         if not is_own:
             await app.people.principals.one(principal)
+        if org.identity == "shared":
+            raise error_of(Refusal(RefusalKind.SHARED), org, principal, is_own=is_own)
         _require_somebody(app, org, is_own=is_own, yes=yes)
         logins = CommandLogins(app.store, app.access, callback_url)
         answered = await _log_in(logins, org, principal, is_own=is_own, replaces=replaces)

@@ -78,9 +78,14 @@ def connections(
         print_table(_TITLES, list(map(_row, every)), spare=_SPARE, paged=True, wide=wide)
         _tell_of_waiting(every)
     else:
-        tell("No login has a problem." if problems else "Nobody has a login of their own there.")
+        tell("No login has a problem." if problems else _nobody(alias, principal))
     if problems and every:
         raise Failure
+
+
+def _nobody(alias: str | None, principal: str | None) -> str:
+    place = f" to {alias}" if alias is not None else ""
+    return f"{principal} has no login of their own{place}." if principal else f"Nobody has a login of their own{place}."
 
 
 def _check_words(principals: Sequence[str], confirm: str | None, confirm_all: str | None) -> None:

@@ -89,6 +89,12 @@ def _connections_of(org: Org, counts: dict[str, dict[str, int]] | None) -> dict[
     return {"connections": counts.get(org.alias, {})} if counts is not None else {}
 
 
+def _own_logins(org: Org, counts: dict[str, dict[str, int]] | None) -> str | None:
+    """The same as a cell: ``none`` where people have logins of their own, and nobody has given one."""
+    nothing = "none" if counts is not None and org.identity != "shared" else None
+    return plain(_connections_of(org, counts).get("connections")) or nothing
+
+
 def _print_orgs(orgs: list[Org], counts: dict[str, dict[str, int]] | None, *, wide: bool) -> None:
     from orgserver.services.orgs import keepalive  # noqa: PLC0415  # as above
 
@@ -107,7 +113,7 @@ def _print_orgs(orgs: list[Org], counts: dict[str, dict[str, int]] | None, *, wi
                 " ".join(org.tags),
                 org.auth,
                 org.identity if org.identity != "shared" else None,
-                plain(_connections_of(org, counts).get("connections")) or None,
+                _own_logins(org, counts),
                 ago(org.refreshed_at),
                 _day(keepalive.dies_at(org)),
             )

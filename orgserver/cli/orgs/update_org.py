@@ -18,7 +18,7 @@ from orgserver.cli.output import plain, print_json, safe, tell, warn
 from orgserver.cli.policies.limit_texts import change_lines, loosening_lines
 from orgserver.cli.policies.options import changed_policy_options, read_edit, warn_of_contradictions
 from orgserver.cli.policies.unknown_names import warn_of_unknown
-from orgserver.cli.process import app_of, operator, run, settings_of
+from orgserver.cli.process import app_of, local_principal, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.access.policies import Policy, option
@@ -27,6 +27,7 @@ from orgserver.model.orgs import Caller, Credential, Org
 from orgserver.services.orgs.identities import IdentityChange, loosens
 
 if TYPE_CHECKING:
+    from orgserver.app import App
     from orgserver.services.orgs.enrolment import Enrolled
 
 _NEED_AUTH = (
@@ -78,14 +79,16 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
     if enrolled is not None:
         enrolment.show(replace(enrolled, org=after or enrolled.org), as_json=as_json)
     if after is not None and before is not None and (enrolled is None or not as_json):
-        _show(before, after, twins, as_json=as_json)
+        _show(before, after, twins, identity, as_json=as_json)
     if after is not None and before is not None and after.alias != before.alias:
         org_details.tell_of_clients(before.alias)
     if changes.get("policy") and twins:
         tell(enrolment.same_limits(twins))
 
 
-def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
+def _show(
+    before: Org, after: Org, twins: Sequence[names.Alias], identity: IdentityChange | None, *, as_json: bool
+) -> None:
     """Say what is another than it was, old and new; or that nothing is."""
     changes = org_details.changes(before, after)
     if as_json:
@@ -96,7 +99,10 @@ def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: boo
         click.echo(f"{after.alias}: {name} {plain(change['from']) or 'none'} → {plain(change['to']) or 'none'}")
     for line in change_lines(before.policy, after.policy):
         click.echo(safe(f"{after.alias}: {line}"))
-    if not changes:
+    usernames = identity.usernames if identity is not None else None
+    if usernames is not None:
+        click.echo(f"{after.alias}: the map of usernames names {len(usernames)} now")
+    elif not changes:
         now = ", ".join((after.visible_state.value, *after.policy.limits))
         click.echo(f"{after.alias}: nothing changed, it is so already ({now})")
 
@@ -166,7 +172,17 @@ async def _change(
         org = await app.registry.update(caller, alias, seen=policy, **changes)
         if "policy" in changes:
             await warn_of_unknown(app, org, org.policy, before.policy)
+        if "identity" in changes:
+            await _warn_of_strangers(app, org, changes["identity"])
         return before, org, await app.registry.twins(org)
+
+
+async def _warn_of_strangers(app: App, org: Org, change: IdentityChange) -> None:
+    """Say whom a map of usernames names that nobody here is: a name that was mistyped, or is still to be added."""
+    known = {each.name for each in await app.people.principals.all()} if change.usernames else set()
+    strangers = sorted(set(change.usernames or ()) - known - {local_principal()})
+    if strangers:
+        warn(f"{org.alias}: the map names {', '.join(strangers)}, and no principal is called so (list-principals)")
 
 
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any], identity: IdentityChange | None) -> Enrolled:

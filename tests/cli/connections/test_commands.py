@@ -1,5 +1,6 @@
 """Logins of people's own, given, listed and ended at a machine: real processes, a browser's part, and a terminal."""
 
+import re
 import socket
 
 import httpx
@@ -48,13 +49,15 @@ async def test_a_login_of_ones_own_is_given_listed_and_ended(shell: Shell, acme:
 
     denied = await connect(shell, callback, ada.username, answer="n")
     nobody = await shell("connections")
+    counted = await shell("list-orgs", "--connections", "--wide")
     stored = await connect(shell, callback, ada.username)
     (listed,) = (await shell("connections", "--json")).json
     ended = await shell("disconnect-org", "acme", "--yes")
 
     assert denied.code == 1
     assert f"ada@acme.example in acme ({acme.name}, {acme.org_id}) becomes the login of {me}" in denied.err
-    assert "Nobody has a login of their own there." in nobody.err
+    assert "Nobody has a login of their own." in nobody.err
+    assert re.search(r"own logins .*\n.* own +none ", counted.out), counted.out
     assert stored.code == 0, stored.err
     assert f"acme: ada@acme.example is the login of {me} now" in stored.err
     assert (listed["org"], listed["principal"], listed["kind"], listed["state"]) == ("acme", me, "web", "ready")
@@ -119,3 +122,13 @@ async def test_what_cannot_be_connected_says_what_to_do(shell: Shell, acme: Sand
     assert "has no login to acme" in nothing.err
     assert wrong.code == 2
     assert "ada: no login to acme waits for anybody" in absent.err
+
+
+async def test_an_org_with_one_login_for_all_says_so_before_anything_is_asked(shell: Shell, acme: SandboxOrg) -> None:
+    await shell.add(acme)
+
+    refused = await shell("connect-org", "acme")
+
+    assert refused.code == 1
+    assert "acme uses one login for all: there is nothing to connect" in refused.err
+    assert "orgserver update-org acme --identity own" in refused.err

@@ -100,6 +100,9 @@ async def test_one_key_logs_each_principal_in_as_the_user_of_a_file(
     added = await shell("add-org", "acme", *login, *key, "--identity", "own", "--username-from", "map", str(users))
     users.write_text("ada: ada@acme.example\nbob: ADA@acme.example\n")
     twice = await shell("update-org", "acme", "--username-from", "map", str(users))
+    users.write_text("ada: ada@acme.example\nboby: bob@acme.example\n")
+    await shell("add-principal", "ada", "--no-key")
+    changed = await shell("update-org", "acme", "--username-from", "map", str(users))
     claim = await shell("update-org", "acme", "--username-from", "claim:email")
 
     assert "which user a principal is must be said" in lacking.err
@@ -107,6 +110,8 @@ async def test_one_key_logs_each_principal_in_as_the_user_of_a_file(
     assert added.code == 0, added.err
     assert "own, username from map" in added.out
     assert "users.yaml, line 2: bob and ada cannot be the same Salesforce user" in twice.err
+    assert "acme: the map of usernames names 2 now" in changed.out
+    assert "the map names boby, and no principal is called so" in changed.err
     assert claim.code == 0, claim.err
     assert await identities(shell) == {"acme": ("own", "claim:email")}
     policies = [each for each in (await shell("audit", "list", "--json")).json if each["action"] == "policy"]

@@ -9,7 +9,7 @@ from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply, retry_after
 from orgserver.store.orgs.connect_links import ConnectLink
 
-_AGAIN = "Repeat the call at your client, which gives you a new link, or open /me on this server."
+_AGAIN = "Repeat the call at your client, which gives you a new link."
 _ASK = "Ask an administrator of this server."
 _NOTHING = "Nothing was stored."
 _RETRY_SECONDS = 60.0
@@ -22,7 +22,7 @@ _WORDS: Mapping[RefusalKind, tuple[str, str, str]] = {
     RefusalKind.OTHER_PERSON: (
         "This link is somebody else's",
         "It was made for another person than you. It stays good for that person.",
-        "If somebody sent it to you, do not use it: you would give them your login. For a login of your own, open /me.",
+        "If somebody sent it to you, do not use it: you would give them your login. Your own calls bring your own.",
     ),
     RefusalKind.OTHER_BROWSER: (
         "This was begun in another browser",
@@ -100,7 +100,7 @@ _WORDS: Mapping[RefusalKind, tuple[str, str, str]] = {
     RefusalKind.OTHER_USER: (
         "You logged in as another Salesforce user",
         f"You are connected as {{pinned}}, and logged in as {{came}}. {_NOTHING}",
-        "To change the user: press Replace at /me on this server, or run orgserver connect-org {alias} --replace.",
+        "To change the user: press Replace at /me, where people sign in, or orgserver connect-org {alias} --replace.",
     ),
     RefusalKind.USER_TAKEN: (
         "This Salesforce user is taken",
