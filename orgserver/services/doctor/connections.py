@@ -50,10 +50,15 @@ def _of_people(catalog: OrgSnapshot, now: datetime) -> list[Finding]:
     waits = [each for each in every if _waits(each)]
     sick = [each for each in every if each not in waits and each.state is not OrgState.READY]
     dying = [each for each in every if each.state is OrgState.READY and each.kind == "web" and _idle(each, now)]
+    by_key = [each for each in sick if each.kind == "jwt"]
+    by_browser = [each for each in sick if each.kind == "web"]
     findings = []
-    if sick:
+    if by_browser:
         todo = "each of these people connects again when they next call: orgserver connections --problems"
-        findings.append(Finding(_NAME, "warning", f"{_named(sick, catalog)}: a new login is needed", todo))
+        findings.append(Finding(_NAME, "warning", f"{_named(by_browser, catalog)}: a new login is needed", todo))
+    if by_key:
+        todo = "look why (orgserver connections --problems), and: orgserver connections --confirm ORG PRINCIPAL"
+        findings.append(Finding(_NAME, "warning", f"{_named(by_key, catalog)}: the login by the key has ended", todo))
     if waits:
         todo = "look whose it is, and: orgserver connections --confirm ORG PRINCIPAL"
         findings.append(Finding(_NAME, "warning", f"{_named(waits, catalog)}: nobody has confirmed the user yet", todo))

@@ -1,6 +1,7 @@
 """Logins by assertion: noted at the first use, of use when an administrator has seen them, and nobody's twice."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -16,6 +17,7 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.connections.mapping import Mappings
 from orgserver.services.connections.operator import overview
 from orgserver.services.connections.usernames import find_change
+from orgserver.services.doctor.connections import of_connections
 from orgserver.services.tokens import login_ends
 from tests.people import OPERATOR, add_principal
 from tests.services.connections.steps import let_key_log_in
@@ -174,9 +176,11 @@ async def test_a_login_that_has_ended_waits_for_nobody_and_goes_on_when_an_admin
     await app.store.database.write(end)
 
     (ended,) = await overview.read_all(app.store)
+    findings = await of_connections(app.store, await app.access.reload(), datetime.now(UTC))
     confirmed = await mappings.confirm(OPERATOR, org, "alice", ALICE)
     (living,) = await overview.read_all(app.store)
 
+    assert "alice in acme: the login by the key has ended" in [each.text for each in findings]
     assert (ended.is_living, ended.is_waiting, ended.is_confirmable) == (False, False, True)
     assert (confirmed.state, living.is_living, living.is_confirmable) == (OrgState.READY, True, False)
 
