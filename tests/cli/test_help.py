@@ -15,7 +15,7 @@ CONTRACT = [
     "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "policy", "import-orgs", "apply", "export-config",
     "serve", "connect", "disconnect", "open", "refresh-idle", "add-principal", "list-principals", "show-principal",
     "update-principal", "remove-principal", "add-group", "list-groups", "update-group", "remove-group",
-    "list-sessions", "revoke-session", "approvals", "approve", "access-report", "audit", "backup", "restore", "store", "rotate-key", "doctor", "migrate",
+    "list-sessions", "revoke-session", "connect-org", "connections", "disconnect-org", "approvals", "approve", "access-report", "audit", "backup", "restore", "store", "rotate-key", "doctor", "migrate",
 ]  # fmt: skip
 
 

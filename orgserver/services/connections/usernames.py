@@ -12,8 +12,8 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Org
 from orgserver.model.text import clean_text
 
-_USERNAME = re.compile(r"(?=.{3,80}\Z)[^\s@\x00-\x1f]+@[^\s@.\x00-\x1f]+(?:\.[^\s@.\x00-\x1f]+)+")
-"""The form of an e-mail address, at most 80 characters (Object Reference, ``User.Username``)."""
+_USERNAME = re.compile(r"(?=.{3,80}\Z)[!-?A-~]+@[!-,/-?A-~\-]+(?:\.[!-,/-?A-~\-]+)+")
+"""The form of an e-mail address, in visible ASCII, at most 80 characters (Object Reference, ``User.Username``)."""
 _SHOWN = 80
 
 
@@ -26,7 +26,7 @@ class Unmapped:
 
 def is_username(text: str) -> bool:
     """Whether a text has the form of a Salesforce username."""
-    return _USERNAME.fullmatch(text) is not None and text.isascii() and text.isprintable()
+    return _USERNAME.fullmatch(text) is not None
 
 
 def find_username(

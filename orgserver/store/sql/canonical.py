@@ -102,7 +102,8 @@ def _value_in_file(element: _Value, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(_Value, SERVER)
 def _value_on_server(element: _Value, compiler: SQLCompiler, **kw: Any) -> str:
-    canonical, key, *_ = (compiler.process(each, **kw) for each in element.clauses)
+    # a server refuses a parameter that stands nowhere, so the way from the top, which a file needs, is left out
+    canonical, key = (compiler.process(each, **kw) for each in list(element.clauses)[:2])
     pattern = f"""'"' || {key} || '":("(?:[^"\\\\]|\\\\.)*")'"""
     return f"substring(convert_from({canonical}, 'UTF8') FROM {pattern})"
 
