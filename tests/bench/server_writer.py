@@ -41,7 +41,7 @@ class Watch:
     def watch(self, database: Any) -> None:
         """Look on, from now on."""
         own = database._writer
-        begin, commit, run = own._begin, DriverConnection.commit, own._pending.take_up
+        begin, commit, run = own.lock_waits.begin, DriverConnection.commit, own._pending.take_up
         since = [0.0]
 
         def timed_begin(driver: DriverConnection) -> int:
@@ -60,7 +60,7 @@ class Watch:
             self.changes.append(len(live))
             return live
 
-        own._begin, own._pending.take_up = timed_begin, counted
+        own.lock_waits.begin, own._pending.take_up = timed_begin, counted
         DriverConnection.commit = timed_commit  # type: ignore[method-assign]
 
 
