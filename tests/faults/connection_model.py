@@ -34,6 +34,8 @@ class LoginModel:
     """``revoked``: at Salesforce alone. ``unknown``: something was cut off, and nobody knows what came of it."""
     families: list[str] = field(default_factory=list)
     """The digests of every login of this person here; the last is the one in use."""
+    since: int = 0
+    """What stood of the org when it was made."""
 
     def end(self, state: State) -> None:
         """From now on none is in use."""

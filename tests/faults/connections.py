@@ -268,6 +268,9 @@ class Person:
             expected.add(OWN)  # what is at hand is told, until the login is known to be dead
         reply = await self._ask(do, alias, tag=tag)
         expected |= self._expected(alias, call.since)
+        was_shared = "shared" in self.world.models[alias].possible(login.since)
+        if was_shared and OWN in expected:
+            expected.add(LOGIN)  # servers look each minute for logins that nobody may use, and end them
         kind = reply["kind"]
         figures.calls += 1
         if kind == "ok":
@@ -277,7 +280,7 @@ class Person:
             self._differ(f"{do} {tag} in {alias} came to {reply} {call.shown}, and should to {sorted(expected)}")
         if kind == LOGIN and family is self.families.get(alias) and login.state in ("good", "revoked"):
             figures.lost += login.state == "good" and is_lost
-            login.state = "ended" if is_lost or login.state == "revoked" else login.state
+            login.state = "ended" if is_lost or was_shared or login.state == "revoked" else login.state
         figures.kinds[f"{do} {kind}"] += 1
 
     def _begin(self, alias: str, *, may_share: bool = False) -> tuple[str, Call]:
@@ -331,7 +334,7 @@ class Person:
         """Log in, over whatever there was."""
         self.story.append(f"connect to {alias}")
         login, facts = self.logins[alias], self._log_in(alias)
-        login.state = "unknown"
+        login.state, login.since = "unknown", self.world.models[alias].settled
         await self._change("connect", alias, **facts)
         login.state = "good"
 
@@ -390,7 +393,7 @@ class Person:
             self.model.granted[alias] = value
         for each, login in self.logins.items():
             if not value and login.state != "never" and (do == "enable" or each == alias):
-                login.end("ended")
+                login.end("unknown" if login.state == "unknown" else "ended")  # it may never have been there
 
     async def _renew(self, alias: str) -> None:
         """Keep a login alive while it is used."""
@@ -465,7 +468,8 @@ class Person:
         while not (self.is_standing_known and self.model.enabled and all(self.model.granted.values())):
             self.story.append("say anew what is allowed")
             for login in self.logins.values():
-                login.end("unknown")
+                if login.state != "never":  # what somebody may do makes no login
+                    login.end("unknown")
             for do, org in (("enable", alias), *(("grant", each) for each in self.logins)):
                 await self._change(do, org, value=True)
             self.model = PersonModel(True, dict.fromkeys(self.logins, True))
