@@ -39,8 +39,8 @@ def identity_options(command: F) -> F:
         click.option(
             _OPTION,
             metavar="principal|claim:NAME|map FILE",
-            help="Who each principal is in an org with --auth jwt --identity own: its own name, a claim of its "
-            "verified token, or as a file (YAML: PRINCIPAL: USERNAME, or CSV) says.",
+            help="Who each principal is in an org with --auth jwt and logins of their own: its own name, a claim of "
+            "its verified token, or as a file (YAML: PRINCIPAL: USERNAME, or CSV) says.",
         ),
     )
     for option in reversed(options):

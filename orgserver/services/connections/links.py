@@ -11,11 +11,11 @@ import secrets
 from dataclasses import dataclass
 
 from orgserver.model.digests import digest_text
-from orgserver.model.names import RowId, new_id
+from orgserver.model.names import RowId
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.secret import Secret
 from orgserver.services.calls.access import Access
-from orgserver.store.orgs.connect_links import LIFE_US, ConnectLink
+from orgserver.store.orgs.connect_links import ConnectLink
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -59,20 +59,8 @@ class ConnectLinks:
 
     async def make(self, principal: str, org: Org, *, replace: bool = False) -> OfferedLink:
         """A link for a principal; with ``replace`` another Salesforce user may follow the one that is pinned."""
-        assert org.org_id is not None  # noqa: S101  # an org without one has no other identity than the shared one
-        now = self._store.database.clock()
         nonce = secrets.token_urlsafe(_BYTES)
-        link = ConnectLink(
-            id=new_id(),
-            row_id=org.row_id,
-            alias=org.alias,
-            org_id=org.org_id,
-            principal=principal,
-            replace=replace,
-            stage="asked",
-            created_at=now,
-            expires_at=now + LIFE_US,
-        )
+        link = ConnectLink.to_org(org, principal, self._store.database.clock(), replace=replace)
 
         def add(tx: Transaction) -> None:
             self._links.add_in(tx, link, digest_text(nonce))

@@ -85,7 +85,11 @@ class Revoker:
 
         while True:
             due = await self._read_due()
-            told += sum(await asyncio.gather(*map(one, due)))
+            results = await asyncio.gather(*map(one, due), return_exceptions=True)  # one that fails ends no other
+            told += sum(each is True for each in results)
+            for each in results:
+                if isinstance(each, BaseException):
+                    raise each
             if len(due) < _AT_A_TIME:
                 return told
 

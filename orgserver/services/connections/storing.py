@@ -24,7 +24,6 @@ from orgserver.store.orgs.catalog import OrgSnapshot
 from orgserver.store.orgs.connect_links import ConnectLink
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
-from orgserver.vault.keys import Unsealable
 from orgserver.vault.ring import retry_behind
 
 _NOT_CONFIRMED = "NOT_CONFIRMED"
@@ -67,7 +66,7 @@ class Storing:
         org = await self._checks.find_org(link)
         if isinstance(org, Refusal):
             return org
-        secrets = await retry_behind(lambda: self._store.database.write(lambda tx: self._open_in(tx, link)))
+        secrets = await retry_behind(lambda: self._store.database.write(lambda tx: self._links.open_in(tx, link)))
         user = _user_of(secrets)
         if user is None:  # cut off before Salesforce had said who it is
             return Refusal(RefusalKind.OVER)
@@ -98,7 +97,7 @@ class Storing:
         """Store a login as the person said, if everything is still as it was shown."""
 
         def change(tx: Transaction, org: Org, catalog: OrgSnapshot) -> Connection | Refusal:
-            secrets = self._open_in(tx, link)
+            secrets = self._links.open_in(tx, link)
             user = _user_of(secrets)
             if user is None:
                 return Refusal(RefusalKind.OVER)
@@ -187,12 +186,6 @@ class Storing:
             self._store.revocations.add_in(tx, org, link.principal, old.refresh_token)
         entries.record_in(tx, self._store, link, Outcome.SUCCEEDED, user=user)
         return connection
-
-    def _open_in(self, tx: Transaction, link: ConnectLink) -> dict[str, Any]:
-        try:
-            return self._links.open_in(tx, link)
-        except Unsealable:  # put back or changed by other hands
-            return {}
 
     def _revoke_in(
         self, tx: Transaction, link: ConnectLink, secrets: Mapping[str, Any] | None, org: Org | None = None

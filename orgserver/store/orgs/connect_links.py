@@ -16,7 +16,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.names import OrgId, RowId
+from orgserver.model.names import OrgId, RowId, new_id
+from orgserver.model.orgs import Org
 from orgserver.store.people import connection_tables
 from orgserver.store.signin.sealing import SealingKey, make_link_context
 from orgserver.store.transaction import Transaction
@@ -50,6 +51,22 @@ class ConnectLink:
     proof: str | None = None
     """Who opened it: ``session:ID`` or ``key:ID``."""
     browser_digest: bytes | None = None
+
+    @classmethod
+    def to_org(
+        cls,
+        org: Org,
+        principal: str,
+        now: int,
+        *,
+        stage: Stage = "asked",
+        replace: bool = False,
+        proof: str | None = None,
+    ) -> ConnectLink:
+        """A new one, to an org whose id is known."""
+        assert org.org_id is not None  # noqa: S101  # an org without one has no other identity than the shared one
+        times = now, now + LIFE_US
+        return cls(new_id(), org.row_id, org.alias, org.org_id, principal, replace, stage, *times, proof=proof)
 
 
 class ConnectLinks:
@@ -129,11 +146,14 @@ class ConnectLinks:
         return tx.connection.execute(update(_links).where(*here).values(values)).rowcount == 1
 
     def open_in(self, tx: Transaction, link: ConnectLink) -> dict[str, Any]:
-        """What is sealed of a link, as it stands there; Unsealable where that is another's."""
+        """What is sealed of a link, as it stands there; nothing where that was put there by other hands."""
         row = tx.connection.execute(select(_of.stage, _of.sealed).where(_of.id == link.id)).first()
         if row is None or row.sealed is None:
             return {}
-        opened: dict[str, Any] = json.loads(self._key.load_in(tx).open(row.sealed, self._context(link, row.stage)))
+        try:
+            opened: dict[str, Any] = json.loads(self._key.load_in(tx).open(row.sealed, self._context(link, row.stage)))
+        except Unsealable:
+            return {}
         return opened
 
     def count_attempt_in(self, tx: Transaction, link_id: str) -> int:
@@ -143,7 +163,7 @@ class ConnectLinks:
 
     def remove_in(self, tx: Transaction, link: ConnectLink, stage: Stage) -> dict[str, Any] | None:
         """End a link that stands there: what was sealed of it; None where it does not stand there any more."""
-        facts = self._open_or_nothing(tx, link)
+        facts = self.open_in(tx, link)
         here = _of.id == link.id, _of.stage == stage
         return facts if tx.connection.execute(delete(_links).where(*here)).rowcount == 1 else None
 
@@ -164,15 +184,9 @@ class ConnectLinks:
 
     def _end_in(self, tx: Transaction, which: ColumnElement[bool]) -> list[tuple[ConnectLink, dict[str, Any]]]:
         ended = [_read(row) for row in tx.connection.execute(select(_links).where(which)).all()]
-        answers = [(link, self._open_or_nothing(tx, link) if link.stage == "answered" else {}) for link in ended]
+        answers = [(link, self.open_in(tx, link) if link.stage == "answered" else {}) for link in ended]
         tx.connection.execute(delete(_links).where(which))
         return answers
-
-    def _open_or_nothing(self, tx: Transaction, link: ConnectLink) -> dict[str, Any]:
-        try:
-            return self.open_in(tx, link)
-        except Unsealable:  # it ends all the same
-            return {}
 
     def _seal(self, tx: Transaction, link: ConnectLink, stage: Stage, facts: Mapping[str, Any]) -> bytes:
         return self._key.load_in(tx).seal(json.dumps(facts).encode(), self._context(link, stage))

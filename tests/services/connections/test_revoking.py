@@ -1,5 +1,6 @@
 """What ended here is revoked at Salesforce: by whoever comes first, later where nobody answers, and never by a copy."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import update
 
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter
-from orgserver.model.errors import NoConnection
+from orgserver.model.errors import NoConnection, StoreError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Connection, Credential, OrgState
 from orgserver.model.secret import Secret
@@ -18,6 +19,7 @@ from orgserver.services.connections.revoking import GIVEN_UP_US, Revoker
 from orgserver.store import tables
 from orgserver.store.orgs import refreshes
 from orgserver.store.orgs.connect_links import LIFE_US, ConnectLink
+from orgserver.store.orgs.revocations import Revocation
 from tests.conftest import Clock
 from tests.own_logins import set_identity
 from tests.services.connections.ends import disable, living, waiting
@@ -91,6 +93,30 @@ async def test_a_login_host_that_is_away_is_asked_again_later(
     assert not family.alive
 
 
+async def test_one_that_fails_ends_no_other(
+    app: App, acme: SandboxOrg, caller: Caller, ada: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    families = [each for each in acme.logins.families if each.alive]
+    await disable(app, caller)
+    org = (await app.access.reload()).by_alias["acme"]
+    token = acme.logins.begin(acme.client_id, "refresh_token api web", acme.user_id).refresh_token or ""
+    await app.store.database.write(lambda tx: app.store.revocations.add_in(tx, org, "spoilt", Secret(token)))
+    send = app.revoker._send
+
+    async def fail_one(revocation: Revocation) -> bool:
+        if revocation.principal == "spoilt":
+            raise StoreError("the disk is full")
+        await asyncio.sleep(0)  # the other has failed by now
+        return await send(revocation)
+
+    monkeypatch.setattr(app.revoker, "_send", fail_one)
+    with pytest.raises(StoreError):
+        await app.revoker.send_due()
+
+    assert await waiting(app) == 1, "ada's is done"
+    assert sum(each.alive for each in families) == len(families) - 1
+
+
 async def test_what_cannot_be_told_for_a_day_is_given_up_on_record(
     app: App, caller: Caller, ada: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,11 +154,7 @@ async def test_what_a_killed_command_left_is_revoked_beside_whatever_server_runs
 ) -> None:
     await set_identity(app, "acme", "own")
     org = (await app.access.reload()).by_alias["acme"]
-    assert org.org_id is not None
-    now = clock()
-    link = ConnectLink(
-        new_id(), org.row_id, org.alias, org.org_id, caller.principal.name, False, "answered", now, now + LIFE_US
-    )
+    link = ConnectLink.to_org(org, caller.principal.name, clock(), stage="answered")
     family = acme.logins.begin(acme.client_id, "refresh_token api web", acme.user_id)
     facts = {"refresh_token": family.refresh_token}
     await app.store.database.write(lambda tx: app.store.connect_links.add_in(tx, link, b"n" * 32, facts=facts))

@@ -10,7 +10,6 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from orgserver.model.errors import EnrolmentError
-from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Connection, Org
 from orgserver.model.secret import Secret
 from orgserver.services.calls.access import Access
@@ -22,7 +21,7 @@ from orgserver.services.connections.storing import Answered, Storing
 from orgserver.services.connections.visitors import Visitor
 from orgserver.services.orgs.registration import CALLBACK, Login, Registration, begin_login
 from orgserver.services.tokens import login_ends
-from orgserver.store.orgs.connect_links import LIFE_US, ConnectLink
+from orgserver.store.orgs.connect_links import ConnectLink
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import retry_behind
@@ -90,19 +89,8 @@ class CommandLogins:
             raise EnrolmentError(
                 f"nobody knows yet which org {org.alias} is", hint=f"run: orgserver check-org {org.alias}"
             )
-        now = self._store.database.clock()
-        return ConnectLink(
-            id=new_id(),
-            row_id=org.row_id,
-            alias=org.alias,
-            org_id=org.org_id,
-            principal=principal,
-            replace=replace,
-            stage="salesforce",
-            created_at=now,
-            expires_at=now + LIFE_US,
-            proof=command_proof(caller),
-        )
+        now, proof = self._store.database.clock(), command_proof(caller)
+        return ConnectLink.to_org(org, principal, now, stage="salesforce", replace=replace, proof=proof)
 
     async def answer(self, begun: BegunLogin, code: Secret) -> Answered | Refusal:
         """Redeem Salesforce's answer: the login as it waits for a person's word."""

@@ -11,7 +11,8 @@ from orgserver.model.orgs import Connection, Credential, OrgState, OrgUser
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store.orgs.connect_links import LIFE_US
-from orgserver.store.transaction import to_datetime
+from orgserver.store.people.connection_tables import connect_links
+from orgserver.store.transaction import Transaction, to_datetime
 from tests.conftest import Clock
 from tests.serving.over_http.connect.world import Browser, World, log_in, page_of, set_org, title_of
 
@@ -86,6 +87,20 @@ async def test_an_answer_that_says_something_twice_is_forged(world: World) -> No
 
     assert title_of(await alice.get(f"/connect/callback?{query}&code=other"), 403) == _FORGED
     assert (await alice.get(f"/connect/callback?{query}&sfdc_community_url=x")).status_code == 303
+
+
+async def test_a_link_whose_row_was_changed_by_other_hands_is_over(world: World) -> None:
+    alice, path = await alices(world), await world.ask("alice")
+    answer = await log_in(await alice.begin(path))
+
+    def spoil(tx: Transaction) -> None:
+        tx.connection.execute(update(connect_links).values(sealed=b"put here"))
+
+    await world.app.store.database.write(spoil)
+
+    reply = await alice.http.get("/connect/callback", params=answer)
+    assert title_of(reply, 410) == "This link is used up or too old"
+    assert await world.connection("alice") is None
 
 
 async def test_an_answer_works_in_its_own_browser_alone_and_once(world: World) -> None:
