@@ -50,6 +50,8 @@ def anywhere(
         "connections": lambda: connections(4_000 if quick else 200_000, seed=seed, place=place),
         "points": lambda: kills(list(NAMED) * rounds, seed=seed, place=place),
         "kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed, place=place),
+        "own-points": lambda: kills(list(NAMED) * rounds, seed=seed, own=True, place=place),
+        "own-kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed, own=True, place=place),
         "many": lambda: many(200 if quick else 1_000, place),
         "servers": lambda: servers(30 if quick else 500, seed=seed, place=place),
         "stopped": lambda: stopped(25 if quick else 250, seed=seed, place=place),
@@ -87,7 +89,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, people, connections, points, kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, replicas, upgrade, moving; all when none is named",
+        help="storm, people, connections, points, kills, own-points, own-kills, many, servers, stopped, ended, soak; in a file tamper, starving, bodies, http, decisions, signin, power; on a server commits, struck, replicas, upgrade, moving; all when none is named",
     )
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where the stores lie")
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
@@ -121,7 +123,7 @@ async def _holds(name: str, options: argparse.Namespace, server: StoreServer | N
     held: bool = figures.holds  # type: ignore[attr-defined]
     load = os.getloadavg()[0]
     print(
-        f"{name:<10}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s, load {load:.0f})  {figures}",
+        f"{name:<11}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s, load {load:.0f})  {figures}",
         flush=True,
     )
     return held

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from . import program
 from .forking import STDIN, STDOUT, ForkedProcess, fork_program
 
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "faults", "version": "1"}}
@@ -99,10 +100,12 @@ async def serving(home: Path, command: Sequence[str] = SERVE, **settings: str) -
 
 
 @asynccontextmanager
-async def serving_forked(home: Path, **settings: str) -> AsyncIterator[Served]:
+async def serving_forked(
+    home: Path, arguments: Sequence[str] = ("serve",), run: Callable[..., None] = program.run, **settings: str
+) -> AsyncIterator[Served]:
     """The same, of a process that imports nothing: for those that are killed so often that the imports are the most."""
     environment = _environment(home, settings)
-    process = await fork_program(["serve"], environment, STDIN, STDOUT, limit=_LONGEST_LINE)
+    process = await fork_program(arguments, environment, STDIN, STDOUT, limit=_LONGEST_LINE, run=run)
     async with _answering(Served(process)) as served:
         yield served
 

@@ -1,18 +1,19 @@
-"""`orgserver serve` that kills itself at a named point of a refresh: `dying.py POINT`. Nothing of this is in the product.
+"""`orgserver serve` that kills itself at a named point of a refresh. Nothing of this is in the product.
 
 Points: ``before-lease``, ``leased`` (and marked as sent), ``replied``, ``committing``, ``committed``.
 """
 
 import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
-from orgserver.cli.main import cli
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.tokens.refresh_outcomes import RefreshOutcomes
 from orgserver.store.orgs.refreshes import Refreshes
+
+from . import program
 
 POINTS = ("before-lease", "leased", "replied", "committing", "committed")
 
@@ -59,6 +60,8 @@ def arm(point: str) -> None:
             raise SystemExit(f"there is no point {point}")
 
 
-if __name__ == "__main__":
-    arm(sys.argv[1])
-    cli(["serve"])
+def run(arguments: Sequence[str], pipes: Mapping[int, Connection], environment: Mapping[str, str]) -> None:
+    """Be such a server, forked from one that has imported the program: a point, and options of `serve`."""
+    point, *options = arguments
+    arm(point)
+    program.run(["serve", *options], pipes, environment)

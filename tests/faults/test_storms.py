@@ -25,9 +25,10 @@ async def test_the_sessions_of_many_people_expire_at_once_and_each_login_is_refr
     assert done.holds, str(done)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["the login of all", "one's own"])
 @pytest.mark.timeout(120)
-async def test_a_holder_killed_at_a_named_point_loses_an_org_only_between_answer_and_commit() -> None:
-    done = await kills(list(NAMED), seed=SEED)
+async def test_a_holder_killed_at_a_named_point_loses_a_login_only_between_answer_and_commit(*, own: bool) -> None:
+    done = await kills(list(NAMED), seed=SEED, own=own)
 
     assert done.holds, str(done)
     assert done.in_the_window == 3, str(done)  # sent and worked on, replied, committing
