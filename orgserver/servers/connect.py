@@ -22,7 +22,8 @@ from orgserver.serving.http.signin.endpoints import Endpoint, Endpoints
 
 def make_connections(app: App, url: str) -> BrowserConnections:
     """What makes logins in a browser."""
-    return make_browser_connections(app.store, app.access, app.people, ConnectLinks(app.store, app.access, url))
+    links = ConnectLinks(app.store, app.access, url)
+    return make_browser_connections(app.store, app.access, app.people, links, app.observer)
 
 
 def make_connect_pages(app: App, url: str) -> Endpoints:

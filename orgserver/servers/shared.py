@@ -34,7 +34,7 @@ def make_ending(app: App) -> Ending:
 @contextmanager
 def looking_after_logins(app: App) -> Iterator[None]:
     """Keep logins alive, and end those that are over, beside a server."""
-    works = (app.keep_alive.run(), app.revoker.run(), Reachability(app.store, app.access).run())
+    works = (app.keep_alive.run(), app.revoker.run(), Reachability(app.store, app.access, app.observer).run())
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield

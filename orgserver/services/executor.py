@@ -176,7 +176,7 @@ class Executor:
         except TimeoutError:
             error = too_late(session.trace, given_up=execution.is_given_up)
         except CallError as refusal:
-            error = refusal
+            error = await self._first_logins.explain(execution.call, session.org, refusal)
             if not execution.is_given_up:
                 org_names = name_hints.OrgNames(self.schemas, execution.call.caller, session)
                 await name_hints.add_hint(org_names, execution.intent, error)
@@ -263,7 +263,7 @@ class Executor:
         except TimeoutError:
             error = too_late(Trace(), given_up=execution.is_given_up)
         except CallError as refusal:
-            error = refusal
+            error = await self._first_logins.explain(execution.call, unpinned.org, refusal)
         except StoreError as away:
             error = StoreAway("the store cannot be read, so nothing was sent", hint=str(away))
         else:

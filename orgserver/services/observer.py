@@ -1,4 +1,4 @@
-"""The observer, which is told of every call and refresh: telemetry gives one, and without it nobody is told."""
+"""The observer is told of every call, refresh and login of a person; telemetry gives one, and without it nobody is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import msgspec
 from msgspec import structs
 
+from orgserver.model.access.logins import UsedIdentity
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import OrgKind
@@ -31,15 +32,18 @@ class Watched(msgspec.Struct):
 
 
 class Observer:
-    """Sees calls and refreshes, and changes nothing about them; this one looks away."""
+    """Sees calls, refreshes and logins, and changes nothing about them; this one looks away."""
 
     def call(self, watched: Watched) -> AbstractContextManager[object]:
         """Surround one call; ``watched`` is complete when it is left."""
         del watched
         return nullcontext()
 
-    def refreshed(self, error_code: str | None = None) -> None:
-        """Salesforce was asked for a new access token, and gave one or did not."""
+    def refreshed(self, error_code: str | None = None, identity: UsedIdentity = "shared") -> None:
+        """Salesforce was asked for a new access token, and gave one or did not; ``identity`` says by whose login."""
+
+    def connected(self, outcome: Outcome) -> None:
+        """What came of a login of a person's own that was begun."""
 
 
 class ObserverPair(Observer):
@@ -55,7 +59,12 @@ class ObserverPair(Observer):
         with self._outer.call(watched), self._inner.call(watched):
             yield
 
-    def refreshed(self, error_code: str | None = None) -> None:
+    def refreshed(self, error_code: str | None = None, identity: UsedIdentity = "shared") -> None:
         """Both are told of a refresh."""
-        self._outer.refreshed(error_code)
-        self._inner.refreshed(error_code)
+        self._outer.refreshed(error_code, identity)
+        self._inner.refreshed(error_code, identity)
+
+    def connected(self, outcome: Outcome) -> None:
+        """Both are told of a login."""
+        self._outer.connected(outcome)
+        self._inner.connected(outcome)

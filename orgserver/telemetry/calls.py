@@ -19,6 +19,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
 
 import orgserver
 from orgserver.logs import mask_tokens
+from orgserver.model.access.logins import UsedIdentity
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.text import escape_text
 from orgserver.services.observer import Observer, Watched
@@ -52,6 +53,9 @@ class CallTelemetry(Observer):
         self._refreshes = meter.create_counter(
             "orgserver.refreshes", unit="{refresh}", description="Requests to Salesforce for a new access token"
         )
+        self._connects = meter.create_counter(
+            "orgserver.connects", unit="{login}", description="Logins of people's own that were begun and ended"
+        )
 
     @contextmanager
     def call(self, watched: Watched) -> Iterator[None]:
@@ -78,11 +82,17 @@ class CallTelemetry(Observer):
                 self._calls.add(1, labels)
                 self._seconds.record(time.perf_counter() - started, labels)
 
-    def refreshed(self, error_code: str | None = None) -> None:
+    def refreshed(self, error_code: str | None = None, identity: UsedIdentity = "shared") -> None:
         """Count a request for an access token."""
         with _harmless():
             failed = {"error.type": _code(error_code)} if error_code else {}
-            self._refreshes.add(1, {"orgserver.outcome": "rejected" if failed else "succeeded"} | failed)
+            outcome = "rejected" if failed else "succeeded"
+            self._refreshes.add(1, {"orgserver.identity": identity, "orgserver.outcome": outcome} | failed)
+
+    def connected(self, outcome: Outcome) -> None:
+        """Count a login of a person's own."""
+        with _harmless():
+            self._connects.add(1, {"orgserver.outcome": outcome.value})
 
 
 def attributes(intent: Intent, completion: Completion) -> dict[str, str | int]:

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 import orgserver
+from orgserver.model.access.logins import UsedIdentity
 from orgserver.model.audit import Outcome
 from orgserver.services.audit.shipping.schedule import Schedule
 from orgserver.services.observer import Observer, Watched
@@ -52,7 +53,13 @@ class PrometheusMetrics(Observer):
         in_flight = Gauge("orgserver_calls_in_flight", "Tool calls under way.", registry=registry)
         in_flight.set_function(lambda: self._under_way)
         self._refreshes = Counter(
-            "orgserver_refreshes", "Requests to Salesforce for a new access token.", ("outcome",), registry=registry
+            "orgserver_refreshes",
+            "Requests to Salesforce for a new access token.",
+            ("identity", "outcome"),
+            registry=registry,
+        )
+        self._connects = Counter(
+            "orgserver_connect", "Logins of people's own that were begun and ended.", ("outcome",), registry=registry
         )
         self._queues = Gauge(
             "orgserver_org_calls",
@@ -120,9 +127,13 @@ class PrometheusMetrics(Observer):
         self._counted.calls[kind, outcome, tool].number += 1
         self._counted.call_seconds[kind, tool].add(seconds)
 
-    def refreshed(self, error_code: str | None = None) -> None:
+    def refreshed(self, error_code: str | None = None, identity: UsedIdentity = "shared") -> None:
         """Count a request for an access token."""
-        self._refreshes.labels("rejected" if error_code else "succeeded").inc()
+        self._refreshes.labels(identity, "rejected" if error_code else "succeeded").inc()
+
+    def connected(self, outcome: Outcome) -> None:
+        """Count a login of a person's own."""
+        self._connects.labels(outcome.value).inc()
 
     def count_request(self, route: str, status: int, seconds: float, *, is_limited: bool) -> None:
         """Count a request over HTTP; without a status, its client went away before it was answered."""

@@ -11,13 +11,14 @@ from sqlalchemy import delete
 from orgserver.app import App
 from orgserver.model.access.logins import IDENTITIES, Identity, LoginKey, UsernameFrom
 from orgserver.model.access.policies import Policy
-from orgserver.model.errors import InvalidArgument, LoginRequired, NeedsLogin, PolicyDenied
+from orgserver.model.errors import InvalidArgument, LoginRequired, NeedsLogin, NotSent, PolicyDenied
 from orgserver.model.names import CONTACT, Alias, OrgId, RowId, new_id
-from orgserver.model.orgs import Caller, Connection, Org, OrgState, OrgUser
+from orgserver.model.orgs import AccessToken, Caller, Connection, Org, OrgState, OrgUser
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.logins import overlay
 from orgserver.services.calls.plan import Call
 from orgserver.services.executor import Executor
+from orgserver.services.tokens import token_errors
 from orgserver.store import tables
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.transaction import Transaction
@@ -79,6 +80,31 @@ def users_asked(acme: SandboxOrg) -> list[str]:
     users = [each.user_id for each in acme.requests if "/services/data/" in each.path]
     acme.requests.clear()
     return users
+
+
+@pytest.mark.parametrize(("is_given_anew", "code"), [(False, "LOGIN_REQUIRED"), (True, "TOKEN_RACE")])
+async def test_a_login_that_ends_while_its_token_is_got_is_said_as_it_stands_then(
+    app: App, acme: SandboxOrg, caller: Caller, monkeypatch: pytest.MonkeyPatch, is_given_anew: bool, code: str
+) -> None:
+    await set_identity(app, "acme", "own")
+    ada, own = caller_of(ADA, caller), await connect(app, acme, ADA)
+
+    async def get_too_late(org: Org, **_: object) -> AccessToken:
+        await app.store.database.write(lambda tx: app.store.orgs.connections.end_in(tx, own.key, "it was ended"))
+        if is_given_anew:
+            await connect(app, acme, ADA)
+        raise token_errors.replaced_meanwhile(org)
+
+    current = app.access.tokens.current
+    monkeypatch.setattr(app.access.tokens, "current", get_too_late)
+    with pytest.raises(NotSent) as refused:
+        await operations.query(app, ada, "t", "acme", SOQL)
+
+    monkeypatch.setattr(app.access.tokens, "current", current)
+    assert (refused.value.code, refused.value.retryable) == (code, True)
+    entry = await newest(app, tool="t")
+    assert (entry.outcome, entry.error_code) == ("not_sent", code)
+    assert (await refusal_of(app, ada) is None) is is_given_anew
 
 
 STATES = ("never", "ready", "needs_login", "quarantined", "waits")

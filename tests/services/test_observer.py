@@ -9,6 +9,7 @@ import pytest
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
+from orgserver.model.access.logins import UsedIdentity
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import CONTACT
@@ -36,7 +37,8 @@ class Witness(Observer):
             assert watched.completion is not None
             self.seen.append((watched.intent, watched.completion))
 
-    def refreshed(self, error_code: str | None = None) -> None:
+    def refreshed(self, error_code: str | None = None, identity: UsedIdentity = "shared") -> None:
+        assert identity == "shared"
         self.refreshes.append(error_code)
 
     @property

@@ -130,7 +130,7 @@ async def test_a_life_of_a_server_with_keys_and_tokens_leaves_no_secret_anywhere
     samples = read(apart.content)
     label = ("kind=developer", "outcome=succeeded", "tool=salesforce_create_contact")
     assert samples["orgserver_calls_total", *label] == 2
-    assert samples["orgserver_refreshes_total", "outcome=succeeded"] >= 1
+    assert samples["orgserver_refreshes_total", "identity=shared", "outcome=succeeded"] >= 1
 
     log = served.log
     lines = [json.loads(line) for line in log.splitlines()]

@@ -192,8 +192,8 @@ async def test_refreshes_are_counted_and_why_they_failed(
         await create(told, caller)
 
     assert [(dict(point.attributes), point.value) for point in collected.points()["orgserver.refreshes"]] == [
-        ({"orgserver.outcome": "succeeded"}, 1),
-        ({"orgserver.outcome": "rejected", "error.type": "needs_login"}, 1),
+        ({"orgserver.identity": "shared", "orgserver.outcome": "succeeded"}, 1),
+        ({"orgserver.identity": "shared", "orgserver.outcome": "rejected", "error.type": "needs_login"}, 1),
     ]
 
 

@@ -41,6 +41,8 @@ async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller:
     observe(both, "ignore\nall instructions", Outcome.DENIED)
     both.refreshed()
     both.refreshed("invalid_grant")
+    both.refreshed(identity="own")
+    both.connected(Outcome.SUCCEEDED)
     metrics.count_request("/mcp", 200, 0.01, is_limited=False)
     metrics.count_request("/mcp", 401, 0.01, is_limited=False)
     metrics.count_request("/mcp", 429, 0.01, is_limited=True)
@@ -52,7 +54,9 @@ async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller:
     assert samples["orgserver_calls_total", "kind=production", "outcome=succeeded", f"tool={TOOL}"] == 1
     assert samples["orgserver_calls_total", "kind=production", "outcome=denied", "tool=other"] == 1
     assert samples["orgserver_call_duration_seconds_count", "kind=production", f"tool={TOOL}"] == 1
-    assert samples["orgserver_refreshes_total", "outcome=rejected"] == 1
+    assert samples["orgserver_refreshes_total", "identity=shared", "outcome=rejected"] == 1
+    assert samples["orgserver_refreshes_total", "identity=own", "outcome=succeeded"] == 1
+    assert samples["orgserver_connect_total", "outcome=succeeded"] == 1
     assert samples["orgserver_http_requests_total", "route=/mcp", "status=200"] == 1
     assert samples["orgserver_http_requests_total", "route=/mcp", "status=none"] == 1
     assert samples["orgserver_http_request_duration_seconds_count", "route=/mcp"] == 4

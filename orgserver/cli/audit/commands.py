@@ -19,6 +19,10 @@ from orgserver.config import Settings
 from orgserver.model.audit import ADMINISTRATION, AuditEntry
 from orgserver.model.errors import OperatorError
 
+_TITLES = (
+    "time (UTC)", "principal", "Salesforce user", "org", "action", "object", "record", "outcome", "error", "decision",
+    "ms", "id",
+)  # fmt: skip
 _CHANGE = re.compile(r"((?:tag:)?[^:]*):(.*)->(.*)")
 """A thing that is another now, as the log names it: ``row_limit:50->20``, ``tag:eu:none->read``."""
 
@@ -54,11 +58,12 @@ def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **options: Any)
 def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool = False) -> None:
     """Print entries as a table."""
     print_table(
-        ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "decision", "ms", "id"),
+        _TITLES,
         [
             (
                 f"{entry.time:%Y-%m-%d %H:%M:%S}",
                 entry.principal,
+                _own_user(entry),
                 entry.org,
                 f"{entry.action} (repeat)" if entry.is_repeat else entry.action,
                 entry.object,
@@ -71,7 +76,7 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool 
             )
             for entry in entries
         ],
-        spare=("ms", "principal", "record", "error", "object", "time (UTC)", "decision"),
+        spare=("ms", "principal", "record", "error", "object", "time (UTC)", "decision", "Salesforce user"),
         ids=("id",),
         paged=paged,
         wide=wide,
@@ -111,6 +116,11 @@ def _changes(entry: AuditEntry) -> dict[str, str]:
         return {}
     matches = [_CHANGE.fullmatch(each) for each in entry.fields]
     return {match[0]: f"{match[1]} {match[2]} → {match[3]}" for match in matches if match is not None}
+
+
+def _own_user(entry: AuditEntry) -> str | None:
+    """Whom a person's own login acted as; nothing where that was the user that all share."""
+    return entry.salesforce_user.username if entry.salesforce_user is not None and entry.identity == "own" else None
 
 
 def _records(entry: AuditEntry) -> str | None:

@@ -25,7 +25,6 @@ _TITLES = (
     "org", "principal", "Salesforce user", "kind", "state", "since", "last refresh", "token dies", "approvals", "cause",
 )  # fmt: skip
 _SPARE = ("approvals", "kind", "token dies", "since", "last refresh", "cause")
-_WAITING = "waiting"
 
 
 @click.command(
@@ -156,6 +155,7 @@ def details_of(each: OwnConnection) -> dict[str, Any]:
         "user": {"id": user.id, "username": user.username, "time_zone": user.time_zone} if user else None,
         "state": connection.state.value,
         "waiting": each.is_waiting,
+        "ended": each.is_ended,
         "cause": connection.cause,
         "problem": {"code": problem.code, "since": _iso(problem.since), "hint": problem.hint} if problem else None,
         "held": connection.refresh_suspended,
@@ -174,7 +174,7 @@ def _row(each: OwnConnection) -> tuple[object, ...]:
         connection.principal,
         connection.username,
         connection.kind,
-        _WAITING if each.is_waiting else connection.state.value,
+        each.standing,
         f"{connection.created_at:%Y-%m-%d}",
         ago(connection.refreshed_at),
         f"{dies_at:%Y-%m-%d}" if dies_at else None,

@@ -13,7 +13,7 @@ from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
 from orgserver.cli.orgs.identity_options import IdentityCommand, identity_options, read_identity
-from orgserver.cli.orgs.org_details import details_of, identity_text
+from orgserver.cli.orgs.org_details import details_of, identity_text, tell_of_callbacks
 from orgserver.cli.output import print_facts, print_json, tell, warn
 from orgserver.cli.policies.options import policy_options, read_policy
 from orgserver.cli.policies.unknown_names import warn_of_unknown
@@ -178,6 +178,7 @@ def _say_what_else(enrolled: Enrolled) -> None:
     org = enrolled.org
     if enrolled.resumed and org.auth == "web":
         tell("This goes on from the login that an earlier run was given.")
+    tell_of_callbacks(org)
     if enrolled.rotated:
         warn(
             f"refresh token rotation is on: {_dead_copy(org.source)} is dead now, and using it would revoke this one. "

@@ -132,6 +132,19 @@ def _describe_idleness(org: Org) -> str | None:
     return f"its refresh token {fate}; run: orgserver refresh-idle"
 
 
+def tell_of_callbacks(org: Org) -> None:
+    """Say which addresses the app of an org must have, where people log in to it in their browsers."""
+    from orgserver.services.connections.links import CALLBACK_PATH  # noqa: PLC0415  # as above
+    from orgserver.services.orgs.registration import CALLBACK  # noqa: PLC0415
+
+    if org.identity == "shared" or not org.holds_refresh_token:
+        return
+    tell(
+        f"People log in to {org.alias} themselves: its app at Salesforce needs the callback URL{CALLBACK_PATH}, with "
+        f"the https address of your server for URL; for connect-org it needs {CALLBACK}."
+    )
+
+
 def warn_of_move(org: Org) -> None:
     """Say where an org has moved to, or is said to have moved to."""
     from orgserver.services.tokens import instance_moves  # noqa: PLC0415  # as above

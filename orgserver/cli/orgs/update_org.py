@@ -82,6 +82,8 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         _show(before, after, twins, identity, as_json=as_json)
     if after is not None and before is not None and after.alias != before.alias:
         org_details.tell_of_clients(before.alias)
+    if after is not None and before is not None and after.identity != before.identity:
+        org_details.tell_of_callbacks(after)
     if changes.get("policy") and twins:
         tell(enrolment.same_limits(twins))
 

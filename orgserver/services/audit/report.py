@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
-from orgserver.model.audit import REPEATABLE_ACTIONS, EntryFilter, Outcome
+from orgserver.model.audit import ADMINISTRATION, REPEATABLE_ACTIONS, EntryFilter, Outcome
 from orgserver.services.audit.report_people import PersonLine, count_people
 from orgserver.services.audit.report_span import Span, select_span
 from orgserver.store import tables
@@ -180,7 +180,8 @@ def _lines(connection: Connection, dimension: str, span: Span) -> list[Line]:
     """The names with the most entries, and one line for all others; entries without a name are left out."""
     column = _org() if dimension == "org" else _entries.c[dimension].concat("")  # without its index, read at random
     newest = func.max(_entries.c.sequence).label("newest")
-    query = select(column, _entries.c.outcome, _count, newest).where(*span, column.is_not(None))
+    about_data = [_entries.c.action.not_in(ADMINISTRATION)] if dimension == "object" else []  # not about principals
+    query = select(column, _entries.c.outcome, _count, newest).where(*span, column.is_not(None), *about_data)
     counts: dict[str, Counts] = {}
     examples: dict[str, int] = {}
     for name, outcome, count, sequence in connection.execute(query.group_by(column, _entries.c.outcome)):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from orgserver.model.errors import CallError, LoginRequired, NotSent, OrgserverError
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.calls import logins
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.logins import NotPinned
-from orgserver.services.calls.plan import Execution
+from orgserver.services.calls.plan import Call, Execution
+from orgserver.services.tokens import token_errors
 from orgserver.store.calls.idempotency import IdempotencyKey, is_answered
 from orgserver.store.session import Store
 
@@ -21,6 +23,10 @@ class Mappings(Protocol):
 
     async def enter(self, caller: Caller, org: Org) -> None:
         """Note it. NeedsLogin where that login is of no use yet; nothing where the mapping does not know the caller."""
+
+
+_ENDS = (LoginRequired.code, token_errors.RACE)
+"""What a call is told whose login ended, or was replaced, before it had a token."""
 
 
 class NotEntered(NotPinned):
@@ -65,6 +71,24 @@ class FirstLogins:
             await self._access.reload()
         else:
             await self._access.pin(unpinned.org)
+
+    async def explain(self, call: Call, org: Org, error: CallError) -> CallError:
+        """What to say of a call whose own login was of no use when its token was asked for; other errors as they are.
+
+        The login may have ended since it was resolved, or another may have taken its place: what is to be done hangs
+        on how things stand now.
+        """
+        if not org.login.is_own or not isinstance(error, NotSent) or error.code not in _ENDS:
+            return error
+        try:
+            await self._access.is_outdated(None)
+            now, _ = await self._access.org(call.caller, call.org)
+        except OrgserverError:  # it may do nothing there any more, or nobody can tell
+            return error
+        if now.row_id != org.row_id:
+            return error
+        is_same = now.login == org.login
+        return logins.find_problem(now) or (error if is_same else token_errors.login_replaced(now))
 
     async def _is_answered(self, key: IdempotencyKey) -> bool:
         async with self._store.database.reading() as connection:

@@ -12,6 +12,7 @@ from orgserver.services.connections.entries import Refusals
 from orgserver.services.connections.links import ConnectLinks
 from orgserver.services.connections.proofs import Proofs
 from orgserver.services.connections.storing import Storing
+from orgserver.services.observer import Observer
 from orgserver.services.people.composition import People
 from orgserver.store.session import Store
 
@@ -29,10 +30,12 @@ class BrowserConnections:
     refusals: Refusals
 
 
-def make_browser_connections(store: Store, access: Access, people: People, links: ConnectLinks) -> BrowserConnections:
-    """Make it; ``links`` lead to this server."""
+def make_browser_connections(
+    store: Store, access: Access, people: People, links: ConnectLinks, observer: Observer | None = None
+) -> BrowserConnections:
+    """Make it; ``links`` lead to this server, and ``observer`` is told what comes of logins."""
     checks = Checks(store, access)
-    storing = Storing(store, access, checks)
+    storing = Storing(store, access, checks, observer)
     return BrowserConnections(
         links,
         checks,

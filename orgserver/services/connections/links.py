@@ -71,9 +71,13 @@ class ConnectLinks:
 
     async def find(self, nonce: Secret | None) -> ConnectLink | None:
         """The link of an address, if it is new; None too for one that is late."""
+        link = await self.find_any(nonce)
+        is_new = link is not None and link.stage == "asked" and link.expires_at > self._store.database.clock()
+        return link if is_new else None
+
+    async def find_any(self, nonce: Secret | None) -> ConnectLink | None:
+        """The same, also of one that is late or under way; None once it has led to a login."""
         if nonce is None or not _NONCE.fullmatch(nonce.reveal()):
             return None
         async with self._store.database.reading() as connection:
-            link = await self._links.find(connection, nonce_digest=digest_text(nonce.reveal()))
-        is_new = link is not None and link.stage == "asked" and link.expires_at > self._store.database.clock()
-        return link if is_new else None
+            return await self._links.find(connection, nonce_digest=digest_text(nonce.reveal()))

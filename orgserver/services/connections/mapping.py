@@ -24,6 +24,12 @@ WAITS = "an administrator must confirm whose login it is"
 BY_MAP = "map"
 """Who confirmed a login that stands in the administrator's map."""
 USERNAME_TAKEN, NOT_MAPPED = "USERNAME_TAKEN", "NOT_MAPPED"
+_HINTS = {
+    NOT_MAPPED: "orgserver update-org {alias} --identity {identity} --username-from map FILE, with you in the file "
+    "(show-org {alias} says how it is now)",
+    USERNAME_TAKEN: "orgserver connections --org {alias}, to see whose it is",
+}
+"""What is done about each refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +154,5 @@ def _refused(org: Org, refusal: _Refusal) -> NeedsLogin:
     return NeedsLogin(
         f"nobody can tell which Salesforce user you are in {org.alias}: {refusal.reason}",
         code=refusal.code,
-        hint=f"an administrator looks at the --username-from of {org.alias}",
+        hint=f"an administrator runs: {_HINTS[refusal.code].format(alias=org.alias, identity=org.identity)}",
     )

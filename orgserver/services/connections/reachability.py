@@ -16,6 +16,7 @@ from orgserver.model.orgs import Caller
 from orgserver.services.calls.access import Access
 from orgserver.services.connections.checks import Checks
 from orgserver.services.connections.storing import Storing
+from orgserver.services.observer import Observer
 from orgserver.services.tokens import login_ends
 from orgserver.store.orgs.catalog import OrgSnapshot
 from orgserver.store.session import Store
@@ -30,10 +31,10 @@ _AT_A_TIME = 500
 class Reachability:
     """Looks after them."""
 
-    def __init__(self, store: Store, access: Access) -> None:
+    def __init__(self, store: Store, access: Access, observer: Observer | None = None) -> None:
         self._store = store
         self._access = access
-        self._storing = Storing(store, access, Checks(store, access))
+        self._storing = Storing(store, access, Checks(store, access), observer)
 
     async def run(self) -> None:
         """Look each minute, for as long as the server lives."""

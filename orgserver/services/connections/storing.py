@@ -18,6 +18,7 @@ from orgserver.services.connections import entries
 from orgserver.services.connections.checks import Checks
 from orgserver.services.connections.refusals import Refusal, RefusalKind
 from orgserver.services.connections.visitors import Visitor
+from orgserver.services.observer import Observer
 from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.catalog import OrgSnapshot
@@ -45,8 +46,9 @@ class Answered:
 class Storing:
     """Asks for it, and does as it says."""
 
-    def __init__(self, store: Store, access: Access, checks: Checks) -> None:
+    def __init__(self, store: Store, access: Access, checks: Checks, observer: Observer | None = None) -> None:
         self._store = store
+        self._observer = observer or Observer()
         self._access = access
         self._checks = checks
         self._links = store.connect_links
@@ -111,19 +113,22 @@ class Storing:
         result = await self._checks.write(link, link.proof, change)
         if isinstance(result, Refusal):
             return await self.give_up(link, result)
+        self._observer.connected(Outcome.SUCCEEDED)
         await self._access.reload()
         return result
 
     async def discard(self, link: ConnectLink) -> None:
         """Do away with a login as the person said."""
 
-        def change(tx: Transaction) -> None:
+        def change(tx: Transaction) -> bool:
             secrets = self._links.remove_in(tx, link, link.stage)
             if secrets is not None:
                 self._revoke_in(tx, link, secrets)
                 entries.record_in(tx, self._store, link, Outcome.DENIED, entries.DISCARDED, _user_of(secrets))
+            return secrets is not None
 
-        await retry_behind(lambda: self._store.database.write(change))
+        if await retry_behind(lambda: self._store.database.write(change)):
+            self._observer.connected(Outcome.DENIED)
 
     async def give_up(
         self, link: ConnectLink, refusal: Refusal, secrets: Mapping[str, Any] | None = None, org: Org | None = None
@@ -133,30 +138,37 @@ class Storing:
         ``secrets`` are those that only the caller has; ``org`` is where they came from, which may be removed by now.
         """
 
-        def change(tx: Transaction) -> None:
+        def change(tx: Transaction) -> bool:
             there = self._links.remove_in(tx, link, link.stage)
-            if there is not None or secrets is not None:
+            is_first = there is not None or secrets is not None
+            if is_first:
                 self._revoke_in(tx, link, secrets or there, org)
                 entries.record_refusal_in(tx, self._store, link, refusal)
+            return is_first
 
-        await retry_behind(lambda: self._store.database.write(change))
+        if await retry_behind(lambda: self._store.database.write(change)):
+            record = refusal.kind.record
+            self._observer.connected(record if isinstance(record, Outcome) else Outcome.DENIED)
         return refusal
 
     async def sweep(self) -> int:
         """Take out links that nobody goes on with, and have revoked what Salesforce gave; how many."""
 
-        def change(tx: Transaction) -> int:
+        def change(tx: Transaction) -> list[str]:
             late = self._links.sweep_in(tx)
             for link, secrets in late:
                 self._revoke_in(tx, link, secrets)
                 if link.stage == "answered":
                     entries.record_in(tx, self._store, link, Outcome.DENIED, _NOT_CONFIRMED, _user_of(secrets))
-            return len(late)
+            return [link.stage for link, _ in late]
 
         async with self._store.database.reading() as connection:
             if not await self._links.count(connection):
                 return 0
-        return await retry_behind(lambda: self._store.database.write(change))
+        stages = await retry_behind(lambda: self._store.database.write(change))
+        for _ in range(stages.count("answered")):
+            self._observer.connected(Outcome.DENIED)
+        return len(stages)
 
     def _add_in(
         self,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from orgserver.model.access.logins import MOST_APPROVALS, Approvals
+from orgserver.model.names import RowId
 from orgserver.model.orgs import Connection, Org, OrgState
 from orgserver.model.text import count_of
 from orgserver.services.doctor.machine import Finding
@@ -17,16 +18,20 @@ from orgserver.store.transaction import to_datetime
 
 _NAME = "connections"
 _MOST_NAMES = 5
+_ENDED = "ended"
+_Holder = tuple[RowId, str]
+"""Of a login: its org and its principal."""
 _LATE = timedelta(hours=1)
 
 
 async def of_connections(store: Store, catalog: OrgSnapshot, now: datetime) -> list[Finding]:
     """Every finding; none in a store without own logins."""
     async with store.database.reading() as connection:
+        living = set(await store.orgs.connections.read_living(connection))
         count, oldest = await store.revocations.waiting(connection)
         crowded = await store.orgs.connections.read_approvals(connection, MOST_APPROVALS)
-    findings = [_standing(catalog)] if catalog.connections or _owned(catalog) else []
-    findings += _of_people(catalog, now)
+    findings = [_standing(catalog, living)] if catalog.connections or _owned(catalog) else []
+    findings += _of_people(catalog, living, now)
     findings += [_crowded(each) for each in crowded]
     if count:
         findings.append(_waiting(count, to_datetime(oldest or 0), now))
@@ -38,15 +43,16 @@ def _owned(catalog: OrgSnapshot) -> list[Org]:
     return [org for org in catalog.by_alias.values() if org.identity != "shared"]
 
 
-def _standing(catalog: OrgSnapshot) -> Finding:
+def _standing(catalog: OrgSnapshot, living: Collection[_Holder]) -> Finding:
     every = catalog.connections.values()
-    states = Counter(each.state.value for each in every)
+    states = Counter(_ENDED if _was_ended(each, living) else each.state.value for each in every)
     text = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none yet"
     return Finding(_NAME, "ok", f"people's own logins to {count_of(len(_owned(catalog)), 'org')}: {text}")
 
 
-def _of_people(catalog: OrgSnapshot, now: datetime) -> list[Finding]:
-    every = sorted(catalog.connections.values(), key=lambda each: (each.principal, each.row_id))
+def _of_people(catalog: OrgSnapshot, living: Collection[_Holder], now: datetime) -> list[Finding]:
+    kept = (each for each in catalog.connections.values() if not _was_ended(each, living))
+    every = sorted(kept, key=lambda each: (each.principal, each.row_id))
     waits = [each for each in every if _waits(each)]
     sick = [each for each in every if each not in waits and each.state is not OrgState.READY]
     dying = [each for each in every if each.state is OrgState.READY and each.kind == "web" and _idle(each, now)]
@@ -71,6 +77,12 @@ def _of_people(catalog: OrgSnapshot, now: datetime) -> list[Finding]:
 
 def _waits(connection: Connection) -> bool:
     return connection.kind == "jwt" and connection.confirmed_at is None
+
+
+def _was_ended(connection: Connection, living: Collection[_Holder]) -> bool:
+    """Whether nothing of it is kept, for it was ended on purpose: nobody is to do anything about that."""
+    is_kept = (connection.row_id, connection.principal) in living
+    return connection.state is OrgState.NEEDS_LOGIN and not is_kept and not _waits(connection)
 
 
 def _idle(connection: Connection, now: datetime) -> bool:

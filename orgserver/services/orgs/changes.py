@@ -12,7 +12,7 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, new_id
 from orgserver.model.orgs import Caller, Connection, Org
-from orgserver.services.orgs.identities import CHANGED, IdentityChange, loosens
+from orgserver.services.orgs.identities import CHANGED, IdentityChange, check_twins, loosens
 from orgserver.services.tokens import login_ends
 from orgserver.store.orgs import policies, rows
 from orgserver.store.session import Store
@@ -139,6 +139,9 @@ def identify_in(
             f"{org.alias} is known with identity {now.identity}, which gives less away than {identity}",
             hint=f"a person loosens it: orgserver update-org {org.alias} --identity {identity}",
         )
+    if now.org_id is not None and (identity != now.identity or change.username_from is not None):
+        twins = [each for each in policies.aliases_in(tx, now.org_id) if each.row_id != now.row_id]
+        check_twins(now, twins, identity, username_from)
     renamed = _map_in(tx, store, now, username_from, change.usernames)
     for alias, connection in _find_unmeant_in(tx, store, now, username_from, change.usernames):
         is_entered_anew = username_from is not None  # else it stays on record as one that has ended

@@ -24,6 +24,7 @@ from orgserver.salesforce import hosts
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
 from orgserver.services.orgs.changes import intent_on, record_identity_in
+from orgserver.services.orgs.identities import check_kept
 from orgserver.services.orgs.new_orgs import make_org
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
 from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
@@ -88,7 +89,9 @@ class Enrolment:
         catalog after the last.
         """
         if not is_one_of_many:
-            await self._taken(registration)
+            existing = await self._taken(registration)
+            if existing is not None and registration.identity is None:
+                check_kept(existing, registration.auth)  # before anybody logs in
         registration = checked(registration)
         try:
             return await self._enrol(caller, registration, sign_in, is_one_of_many=is_one_of_many)
@@ -213,6 +216,8 @@ class Enrolment:
             if registration.identity is not None:
                 record_identity_in(tx, self._store, caller, registration.command, org, registration.identity)
             now = rows.one_in(tx, org.row_id) or org
+            if registration.identity is None:
+                check_kept(now)
             others = [each for each in changes if each.org.row_id != org.row_id]
             intent = intent_on(caller, registration.command if existing is None else "update-org", now)
             if existing is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orgserver.model.access.logins import Identity, UsernameFrom
@@ -33,6 +33,30 @@ class IdentityChange:
         after = identity, self.username_from or kept
         check_identity(org.alias, auth or org.auth, *after)
         return after
+
+
+def check_kept(org: Org, auth: AuthKind | None = None) -> None:
+    """EnrolmentError where an org, logging in by ``auth``, does not fit the identity that it keeps."""
+    try:
+        check_identity(org.alias, auth or org.auth, org.identity, org.username_from)
+    except EnrolmentError as error:
+        source = f", with usernames from {org.username_from}" if org.username_from is not None else ""
+        raise EnrolmentError(
+            f"{error}; this org is known with identity {org.identity}{source}",
+            hint="log in to it by the way that it has (show-org), or say with --identity whose login calls use then",
+        ) from None
+
+
+def check_twins(org: Org, twins: Iterable[Org], identity: Identity, username_from: UsernameFrom | None) -> None:
+    """EnrolmentError where another alias of an org logs in by a way with which its new identity does not go."""
+    for twin in twins:
+        try:
+            check_identity(twin.alias, twin.auth, identity, username_from)
+        except EnrolmentError as error:
+            raise EnrolmentError(
+                f"{twin.alias} is the same org as {org.alias}, and its identity binds both: {error}",
+                hint=f"give {twin.alias} the same way to log in (update-org --auth), or remove it",
+            ) from None
 
 
 def loosens(before: Identity, after: Identity) -> bool:

@@ -144,11 +144,11 @@ class EnrolmentProgress:
         if rescued is None:
             raise EnrolmentError(
                 f"Salesforce's answer for {enrolment.alias} could not be stored, and is lost",
-                hint="free the store's disk, then log in again",
+                hint="orgserver doctor says what keeps the store from it; then log in again",
             )
         raise EnrolmentError(
             f"the store did not take Salesforce's answer for {enrolment.alias}; it is kept, sealed, in {rescued.name}",
-            hint="free the store's disk, then run the same command again: it goes on from there",
+            hint="orgserver doctor says what keeps the store from it; then run the same command again, which goes on",
         )
 
     async def _rescue(self, enrolment: PendingEnrolment, facts: Mapping[str, Any]) -> Path | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orgserver.model.access.logins import LoginKey
 from orgserver.model.audit import Action, Completion, Intent, Outcome, org_facts
-from orgserver.model.errors import NotSent, StoreError, Unanswered
+from orgserver.model.errors import StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
@@ -168,7 +168,7 @@ class RefreshOutcomes:
         if refusals:
             raise token_errors.quarantined(org, refusals[0])
         if self._observer is not None:
-            self._observer.refreshed()
+            self._observer.refreshed(None, org.used_identity)
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
         return access, settled
 
@@ -212,7 +212,7 @@ class RefreshOutcomes:
     async def _put(self, deposit: Deposit) -> None:
         change = partial(keep_or_revoke_in, self._store, deposit.org, deposit.rotated, deposit.change)
         if not await self._safe.put(replace(deposit, change=change)):
-            raise NotSent(f"{deposit.org.alias} was given another credential at the same moment", code="TOKEN_RACE")
+            raise token_errors.replaced_meanwhile(deposit.org)
 
     async def end(
         self,
@@ -240,7 +240,7 @@ class RefreshOutcomes:
 
     def _say(self, org: Org, code: str) -> None:
         if self._observer is not None:
-            self._observer.refreshed(code)
+            self._observer.refreshed(code, org.used_identity)
         logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
 
 

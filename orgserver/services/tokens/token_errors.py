@@ -7,6 +7,20 @@ from orgserver.model.orgs import Connection, Org, OrgState
 from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.store.processes.lock_holders import Holder
 
+RACE = "TOKEN_RACE"
+"""A login was given another credential, or ended, while a token was got for it."""
+
+
+def replaced_meanwhile(org: Org) -> NotSent:
+    """What is said when an answer came for a credential that is no longer the org's."""
+    return NotSent(f"{org.alias} was given another credential at the same moment", code=RACE)
+
+
+def login_replaced(org: Org) -> NotSent:
+    """What is said when another login has taken the place of the one that a call began with."""
+    message = f"the login that calls of yours to {org.alias} use became another at the same moment"
+    return NotSent(message, code=RACE, hint="repeat the call")
+
 
 def closed(org: Org, stored: Org | None) -> NeedsLogin:
     """Why this org must not be asked for a token."""
@@ -136,5 +150,6 @@ def away(org: Org) -> StoreAway:
     """What is said while a new token is not in the store."""
     return StoreAway(
         f"the store does not take the new token of {org.alias}, so nothing is sent with it",
-        hint="free the store's disk; the token is kept safe meanwhile",
+        hint="orgserver doctor says what keeps it from that: a full disk, another process, a server that is away; "
+        "the token is kept safe meanwhile",
     )

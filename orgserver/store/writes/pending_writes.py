@@ -122,7 +122,7 @@ class PendingWrites:
     def _give_up(self, write: PendingWrite[Any], holder: Holder | None) -> None:
         with self.guard:
             write.is_answered, write.given_up = True, not write.under_way
-        slow = StoreBusy("the store does not answer: its disk or its server is slow")
+        slow = StoreBusy("the store does not answer: its disk or server is slow, or another process holds it")
         error = lock_holders.busy(holder) if write.given_up else slow
         if write.given_up:
             write.change = _nothing  # lets go of what it would have written

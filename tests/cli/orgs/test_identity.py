@@ -29,7 +29,10 @@ async def test_an_identity_is_given_with_the_org_or_later_and_binds_its_other_al
     assert added.code == 0, added.err
     assert own.code == 0, own.err
     assert own.json["changed"] == [{"field": "identity", "from": "shared", "to": "own"}]
+    assert "acme themselves: its app at Salesforce needs the callback URL/connect/callback" in own.err
+    assert "http://localhost:1717/OauthRedirect" in own.err
     assert "nothing changed" in again.out
+    assert "callback" not in again.err
     assert await identities(shell) == {"acme": ("own", None)}
     (entry,) = [each for each in (await shell("audit", "list", "--json")).json if each["action"] == "policy"]
     assert (entry["fields"], entry["tool"], entry["org"]) == (["identity:shared->own"], "update-org", "acme")

@@ -118,8 +118,7 @@ async def test_doctor_and_figures_tell_of_them(app: App, acme: SandboxOrg, calle
 
     await disable(app, caller)
     assert await findings() == [
-        "people's own logins to 1 org: 1 needs_login, 5 ready",
-        "ada in acme: a new login is needed",
+        "people's own logins to 1 org: 1 ended, 5 ready",
         "Salesforce is still to be told that 1 login ended here",
     ]
     text = (await PrometheusMetrics().render(app.store, app.access.client.count_calls)).decode()

@@ -180,9 +180,27 @@ async def test_a_login_that_has_ended_waits_for_nobody_and_goes_on_when_an_admin
     confirmed = await mappings.confirm(OPERATOR, org, "alice", ALICE)
     (living,) = await overview.read_all(app.store)
 
-    assert "alice in acme: the login by the key has ended" in [each.text for each in findings]
+    assert [each.text for each in findings] == ["people's own logins to 1 org: 1 ended"]
     assert (ended.is_living, ended.is_waiting, ended.is_confirmable) == (False, False, True)
+    assert (ended.standing, ended.needs_somebody) == ("ended", False)
     assert (confirmed.state, living.is_living, living.is_confirmable) == (OrgState.READY, True, False)
+
+
+async def test_a_login_by_the_key_that_salesforce_refused_needs_somebody(app: App, acme: SandboxOrg) -> None:
+    org, mappings = await let_key_log_in(app, acme, BY_MAP, {"alice": ALICE}), Mappings(app.store)
+    await mappings.enter(await add_principal(app, "alice", "acme:read"), org)
+    login = await find(app, org, "alice")
+    assert login is not None
+    refuse = partial(
+        app.store.orgs.mark_in, login=login.key, state=OrgState.NEEDS_LOGIN, cause="inactive", problem=None
+    )
+    await app.store.database.write(refuse)
+
+    (refused,) = await overview.read_all(app.store)
+    findings = await of_connections(app.store, await app.access.reload(), datetime.now(UTC))
+
+    assert (refused.standing, refused.needs_somebody) == ("needs_login", True)
+    assert "alice in acme: the login by the key has ended" in [each.text for each in findings]
 
 
 @pytest.mark.parametrize(("username_from", "is_let_in"), [(BY_NAME, False), (BY_CLAIM, False), (BY_MAP, True)])

@@ -233,9 +233,10 @@ async def test_an_answer_that_cannot_be_stored_is_sealed_beside_the_store_and_ta
 ) -> None:
     acme.expire_access_tokens()
     async with refusing_after_token(app, transports) as (refusing, _):
-        with pytest.raises(StoreAway, match="does not take the new token"):
+        with pytest.raises(StoreAway, match="does not take the new token") as away:
             await refusing.access.tokens.renew(await org(app))
 
+    assert "orgserver doctor" in (away.value.hint or "")
     (rescue,) = rescues(tmp_path)
     assert stat.S_IMODE(rescue.stat().st_mode) == 0o600
     assert acme.refresh_token not in rescue.read_text()

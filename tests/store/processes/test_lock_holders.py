@@ -109,7 +109,9 @@ async def test_an_intent_that_goes_in_after_its_caller_was_refused_ends_as_not_s
             time.sleep(1)  # what a disk does to a commit
         return True
 
-    with pytest.raises(StoreAway, match="the store does not answer"):
+    with pytest.raises(
+        StoreAway, match="the store does not answer: its disk or server is slow, or another process holds it"
+    ):
         await store.audit.begin(act(), deadline=FAR, catalog_version=1, spend=before, within=0.3)
     assert begun.is_set()
     await store.database.write(lambda _tx: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from orgserver.store.orgs.logins import Login, logins
 from orgserver.store.session import Store
 
 WAITING = "waiting"
+ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,25 @@ class OwnConnection:
     connection: Connection
     approvals: int
     """Logins of the same Salesforce user by the same app that are kept here."""
+    is_kept: bool = True
+    """Whether anything is left here that could be used; nothing is of one that was ended on purpose."""
 
     @property
     def is_waiting(self) -> bool:
         """Whether an administrator is to say that it may be used."""
         return self.connection.kind == "jwt" and self.connection.confirmed_at is None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it was ended on purpose: by its person, by an administrator, or with what let them use it."""
+        return not self.is_kept and not self.is_living and not self.is_waiting
+
+    @property
+    def standing(self) -> str:
+        """Its state, in a word that also says why there is nothing to use."""
+        if self.is_waiting:
+            return WAITING
+        return ENDED if self.is_ended else self.connection.state.value
 
     @property
     def is_confirmable(self) -> bool:
@@ -46,6 +61,8 @@ class OwnConnection:
     @property
     def needs_somebody(self) -> bool:
         """Whether somebody is to do something about it."""
+        if self.is_ended:
+            return False
         return not self.is_living or self.connection.problem is not None or self.approvals > MOST_APPROVALS
 
     @property
@@ -57,25 +74,34 @@ class OwnConnection:
 async def read_all(store: Store) -> list[OwnConnection]:
     """Every one, read anew."""
     async with store.database.reading() as connection:
-        return list_connections(await store.orgs.catalog(connection), await logins(connection))
+        living = set(await store.orgs.connections.read_living(connection))
+        return list_connections(await store.orgs.catalog(connection), await logins(connection), living)
 
 
-def list_connections(catalog: OrgSnapshot, apps: Mapping[RowId, Login]) -> list[OwnConnection]:
+def list_connections(
+    catalog: OrgSnapshot, apps: Mapping[RowId, Login], living: Collection[tuple[RowId, str]]
+) -> list[OwnConnection]:
     """Every one, also those that have ended, by alias and principal."""
     connections = [(catalog.by_row[each.row_id], each) for each in catalog.connections.values()]
     approvals = Counter(_approvals(catalog, apps))
     approvals[None] = 0
     every = [
-        OwnConnection(org.with_connection(each), each, approvals[_key(org, each, apps)]) for org, each in connections
+        OwnConnection(
+            org.with_connection(each),
+            each,
+            approvals[_key(org, each, apps)],
+            is_kept=(each.row_id, each.principal) in living,
+        )
+        for org, each in connections
     ]
     return sorted(every, key=lambda each: (each.org.alias, each.connection.principal))
 
 
 def count_states(connections: Iterable[OwnConnection]) -> dict[str, dict[str, int]]:
-    """How many can be used, wait for an administrator or need a login, by the alias of their org."""
+    """How many can be used, wait for an administrator, were ended or need a login, by the alias of their org."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for each in connections:
-        counts[each.org.alias][WAITING if each.is_waiting else each.connection.state.value] += 1
+        counts[each.org.alias][each.standing] += 1
     return {alias: dict(states) for alias, states in counts.items()}
 
 

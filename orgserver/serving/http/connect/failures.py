@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 
+from orgserver.model.access.principals import Principal
 from orgserver.services.connections.refusals import Refusal, RefusalKind
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply, retry_after
@@ -12,12 +14,13 @@ from orgserver.store.orgs.connect_links import ConnectLink
 _AGAIN = "Repeat the call at your client, which gives you a new link."
 _ASK = "Ask an administrator of this server."
 _NOTHING = "Nothing was stored."
+_COMMAND_FOR_ANY = "orgserver connect-org NAME-OF-THE-ORG"
 _RETRY_SECONDS = 60.0
 _WORDS: Mapping[RefusalKind, tuple[str, str, str]] = {
     RefusalKind.OVER: (
         "This link is used up or too old",
         "A link works once, within ten minutes.",
-        "Repeat the call (or: orgserver connect-org ALIAS) for a new one.",
+        "Repeat the call (or: {command}) for a new one.",
     ),
     RefusalKind.OTHER_PERSON: (
         "This link is somebody else's",
@@ -100,7 +103,7 @@ _WORDS: Mapping[RefusalKind, tuple[str, str, str]] = {
     RefusalKind.OTHER_USER: (
         "You logged in as another Salesforce user",
         f"You are connected as {{pinned}}, and logged in as {{came}}. {_NOTHING}",
-        "To change the user: press Replace at /me, where people sign in, or orgserver connect-org {alias} --replace.",
+        "To change the user: press Replace at /me, where people sign in, or: {command} --replace.",
     ),
     RefusalKind.USER_TAKEN: (
         "This Salesforce user is taken",
@@ -120,10 +123,20 @@ _WORDS: Mapping[RefusalKind, tuple[str, str, str]] = {
 }
 
 
+def name_command(link: ConnectLink) -> str:
+    """What does the same at a terminal of the server as a link; the operator's own login needs no name."""
+    command = f"orgserver connect-org {quote(link.alias)}"
+    return command if Principal(link.principal).is_local else f"{command} --principal {quote(link.principal)}"
+
+
 def make_failure(pages: Pages, refusal: Refusal, link: ConnectLink | None) -> Reply:
     """The page."""
     title, text, todo = _WORDS[refusal.kind]
-    facts = {"alias": link.alias if link is not None else "the org"} | dict(refusal.facts)
+    facts = {
+        "alias": link.alias if link is not None else "the org",
+        "command": name_command(link) if link is not None else _COMMAND_FOR_ANY,
+        **refusal.facts,
+    }
     if refusal.kind is RefusalKind.CHANGED and "now" in facts:
         text, todo = (
             f"{{alias}} is called {{now}} now. {_NOTHING}",

@@ -10,6 +10,7 @@ from orgserver.services.connections.composition import BrowserConnections
 from orgserver.services.connections.links import PATH
 from orgserver.services.connections.refusals import Refusal, RefusalKind
 from orgserver.services.connections.visitors import Visitor
+from orgserver.serving.http.connect.failures import name_command
 from orgserver.serving.http.connect.visitors import Visitors
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -39,7 +40,7 @@ class LinkPages:
         link = await self._connections.links.find(nonce)
         is_post = exchange.scope["method"] == "POST"
         if link is None or nonce is None or step not in ((_KEY, _BEGIN) if is_post else ("",)):
-            return await self._visitors.refuse(exchange, _OVER)
+            return await self._visitors.refuse(exchange, await self._find_over(exchange, nonce))
         if not is_post:
             return await self._show(exchange, nonce, link)
         visitor = await self._visitors.find(exchange)
@@ -59,6 +60,12 @@ class LinkPages:
         if nonce is None:
             return await self._visitors.refuse(exchange, _OVER)
         return see_other(f"{PATH}{nonce.reveal()}")
+
+    async def _find_over(self, exchange: Exchange, nonce: Secret | None) -> Refusal:
+        """That a link is over; its person is told how to get another, strangers not even which org it was for."""
+        link, visitor = await self._connections.links.find_any(nonce), await self._visitors.find(exchange)
+        is_own = link is not None and visitor is not None and isinstance(visitor.find_proof(link), str)
+        return Refusal(RefusalKind.OVER, {"command": name_command(link)}) if link is not None and is_own else _OVER
 
     async def _show(self, exchange: Exchange, nonce: Secret, link: ConnectLink) -> Reply:
         """The page of a link; it changes nothing."""

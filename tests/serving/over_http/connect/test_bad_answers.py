@@ -185,7 +185,7 @@ async def test_another_salesforce_user_is_refused_and_by_replace_is_not(world: W
     assert page.texts("h1") == ["You logged in as another Salesforce user"]
     text = " ".join(page.one("body").text.split())
     assert f"connected as alice@acme.example, and logged in as {world.acme.username}" in text
-    assert "orgserver connect-org acme --replace" in text
+    assert "orgserver connect-org acme --principal alice --replace" in text
     entry = await world.newest(action="enrol")
     assert (entry.outcome, entry.error_code) == ("rejected", "OTHER_USER")
     connection = await world.connection("alice")

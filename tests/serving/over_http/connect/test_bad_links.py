@@ -1,5 +1,7 @@
 """Bad links: each is a page that says what to do, an entry, and nothing stored; each has a twin that is good."""
 
+import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,9 +9,12 @@ import pytest
 from orgserver.model.access.principals import Selector
 from orgserver.services.connections.links import MAX_OPEN
 from orgserver.services.connections.proofs import MAX_ATTEMPTS
+from orgserver.services.connections.refusals import Refusal, RefusalKind
+from orgserver.services.connections.storing import Storing
 from orgserver.services.people.requests import GrantChanges, KeyChanges, PrincipalChanges
 from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.store.orgs.connect_links import LIFE_US
+from orgserver.telemetry.prometheus import PrometheusMetrics
 from tests.conftest import Clock
 from tests.people import OPERATOR, principal_changes
 from tests.serving.over_http.connect.world import FORM, URL, World, page_of, set_org, title_of
@@ -32,7 +37,10 @@ async def test_a_link_works_once(world: World) -> None:
     await alice.begin(path)
 
     assert title_of(await alice.get(path), 410) == _OVER
-    assert "orgserver connect-org ALIAS" in page_of(await alice.get(path), 410).one("body").text
+    assert "or: orgserver connect-org acme --principal alice)" in page_of(await alice.get(path), 410).one("body").text
+    stranger = page_of(await world.browser().get(path), 410).one("body").text
+    assert "or: orgserver connect-org NAME-OF-THE-ORG)" in stranger
+    assert "acme" not in stranger
     entry = await world.newest(action="auth_failed")
     assert (entry.error_code, entry.http_status) == ("CONNECT_LINK", 410)
     assert await is_untouched(world)
@@ -60,6 +68,26 @@ async def test_a_late_link_is_over_and_one_in_time_is_not(world: World, clock: C
     assert title_of(await alice.post(f"{path}/begin", csrf=csrf), 410) == _OVER
     assert await world.connections.storing.sweep() == 1
     assert await world.count_links() == 0
+
+
+async def test_what_comes_of_logins_is_counted_once(world: World) -> None:
+    metrics, links = PrometheusMetrics(), world.app.store.connect_links
+    storing = Storing(world.app.store, world.app.access, world.connections.checks, metrics)
+    refuse = partial(storing.give_up, refusal=Refusal(RefusalKind.OTHER_USER))
+    alice = world.browser()
+    await alice.sign_in("alice")
+
+    for end in (storing.keep, storing.discard, refuse):
+        _, _, link_id = (await alice.answer(await world.ask("alice"))).partition("link=")
+        async with world.app.store.database.reading() as connection:
+            link = await links.find(connection, link_id=link_id)
+        assert link is not None
+        await end(link)
+        await storing.discard(link)  # it is gone
+
+    text = (await metrics.render(world.app.store, lambda: (0, 0))).decode()
+    counted = re.findall(r"^orgserver_connect_total(.*)$", text, re.MULTILINE)
+    assert counted == ['{outcome="succeeded"} 1.0', '{outcome="denied"} 1.0', '{outcome="rejected"} 1.0']
 
 
 @pytest.mark.parametrize("path", [f"/connect/{'x' * 43}", "/connect/short", "/connect/", f"/connect/{'x' * 43}/begin"])
