@@ -37,10 +37,18 @@ class CatalogChange(NamedTuple):
 def changed_in(tx: Transaction, kind: Kind | None = None, name: str = "") -> None:
     """Let every process notice that an org, a principal, or something else (None: anything) is another now."""
     tx.connection.execute(update(tables.store).values(catalog_version=_version + 1))
+    tx.catalog_version = None
     if kind is not None:
         tx.connection.execute(_STALE)
         change = select(_version, literal(kind), literal(name))
         tx.connection.execute(insert(_changes).from_select(["version", "kind", "name"], change))
+
+
+def read_version_in(tx: Transaction) -> int:
+    """The number as this group of changes has left it so far."""
+    if tx.catalog_version is None:
+        tx.catalog_version = int(tx.fetch(VERSION)[0][0])
+    return tx.catalog_version
 
 
 async def read_changes(connection: AsyncConnection, since: int | None) -> tuple[int, frozenset[CatalogChange] | None]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -74,6 +74,15 @@ class DriverConnection:
         return DBAPIError.instance(sql, None, error, self._error, hide_parameters=True)
 
 
+class TransactionStart(NamedTuple):
+    """How a transaction that writes began."""
+
+    now: int
+    """The one instant of all its rows, in microseconds since 1970 UTC."""
+    head: tuple[int, bytes, bytes, int] | None = None
+    """The audit chain's sequence, hash and sealed head, and the catalog's version, where the lock showed them."""
+
+
 class GroupConflict(Exception):
     """What was done for a whole group at once did not come out for each of its changes: it runs again, carefully."""
 
@@ -95,6 +104,10 @@ class Transaction:
     """Each change sees at once what it did. Otherwise some is done for all at the end, or ``GroupConflict`` raised."""
     appended: tuple[int, bytes] | None = None
     """Sequence and hash of the last event that the group appended to the audit chain."""
+    start_head: tuple[int, bytes, bytes, int] | None = None
+    """What ``TransactionStart`` says of the head; true until the group itself moves it."""
+    catalog_version: int | None = None
+    """As this group has read or left it; None: it must be read."""
     is_committing: bool = False
     """All has run, and whether it is durable is the database's to say."""
 
@@ -117,11 +130,12 @@ Change = Callable[[Transaction], T]
 
 
 @contextmanager
-def transact(driver: DriverConnection, begin: Callable[[DriverConnection], int]) -> Iterator[Transaction]:
-    """A block whose changes are durable after it, or taken back; ``begin`` gives the instant of all its rows."""
-    now = begin(driver)  # only now is every lock ours: until here a change can be given up
+def transact(driver: DriverConnection, begin: Callable[[DriverConnection], TransactionStart]) -> Iterator[Transaction]:
+    """A block whose changes are durable after it, or taken back; ``begin`` takes the right to write."""
+    start = begin(driver)  # only now is every lock ours: until here a change can be given up
     try:
-        transaction = Transaction(driver, now)
+        version = start.head[-1] if start.head is not None else None
+        transaction = Transaction(driver, start.now, start_head=start.head, catalog_version=version)
         yield transaction
         for flush in transaction.before_commit:
             flush(transaction)

@@ -16,16 +16,18 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from orgserver.model.audit import Completion, Intent
 from orgserver.model.errors import AuditBroken, StoreError
 from orgserver.model.names import new_id
 from orgserver.store import tables
 from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
+from orgserver.store.audit.heartbeat import ALL_ENDED, ended_in
 from orgserver.store.database import Database
+from orgserver.store.sql.arrays import arrays, insert_arrays
 from orgserver.store.sql.values import storable_completion, storable_intent
-from orgserver.store.transaction import PreparedStatement, Transaction, to_datetime, to_microseconds
+from orgserver.store.transaction import GroupConflict, PreparedStatement, Transaction, to_datetime, to_microseconds
 from orgserver.vault.keys import Context, Key, Unsealable
 from orgserver.vault.signed_notes import Checkpoint, Signer
 
@@ -35,9 +37,6 @@ CHECKPOINT = "checkpoint"
 """Says in the chain itself that a signed checkpoint was made, so that one that is missing is noticed."""
 VALUES = "values"
 """Says that field values are kept beside the chain for an entry, by their salted digest."""
-_PART = "part-"
-LAST_PART = f"{_PART}99999"
-"""The kind of the last part an entry can have: between the first and this one lies every part, in its order."""
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 _HEAD = PreparedStatement(
@@ -49,12 +48,22 @@ _HEAD = PreparedStatement(
     ).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
 )
 _ADD_EVENTS = PreparedStatement(insert(tables.audit_events))
-_MOVE_HEAD = PreparedStatement(
-    update(tables.audit_head).values(
-        sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
+_move_head = update(tables.audit_head).values(
+    sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
+)
+_MOVE_HEAD = PreparedStatement(_move_head)
+_ADD_PENDING = PreparedStatement(insert(tables.audit_pending))
+_ended = ALL_ENDED.returning(tables.audit_pending.c.entry_id).cte("ended")
+_FLUSH = PreparedStatement(
+    select(func.count())
+    .select_from(_ended)
+    .add_cte(
+        insert_arrays(tables.audit_events).cte("events"),
+        insert_arrays(tables.audit_pending).cte("pending"),
+        _move_head.cte("head"),
     )
 )
-_ADD_PENDING = PreparedStatement(insert(tables.audit_pending))
+"""All that a group leaves, for a server, to which each statement is a way; how many entries were still waiting."""
 
 
 def genesis(store_id: str) -> bytes:
@@ -154,11 +163,6 @@ def checkpoint(id_: str, sequence: int, hash_: bytes, now: int) -> dict[str, Any
     }
 
 
-def part_kind(number: int) -> str:
-    """The kind of an entry's part with this number: results of some of the many records that it changed."""
-    return f"{_PART}{number:05}"
-
-
 def values(entry_id: str, digest: str, now: int) -> dict[str, Any]:
     """The event that the values kept for an entry leave."""
     return {"v": 1, "kind": VALUES, "id": entry_id, "time": time_text(now), "digest": digest}
@@ -168,7 +172,6 @@ def values(entry_id: str, digest: str, now: int) -> dict[str, Any]:
 class _Head:
     sequence: int
     hash: bytes
-    catalog_version: int
     rows: list[dict[str, Any]]
     pending: list[dict[str, Any]]
 
@@ -232,13 +235,15 @@ class ChainAppender:
         if head is None:
             if self._database.engine.identity() != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
-            rows = tx.fetch(_HEAD)
+            rows = tx.fetch(_HEAD) if tx.start_head is None else [tx.start_head]
             if len(rows) != 1:
                 raise AuditBroken("the head of the audit chain was changed from outside")
-            sequence, hash_, sealed, catalog_version = rows[0]
+            sequence, hash_, sealed, version = rows[0]
+            if tx.start_head is None:
+                tx.catalog_version = version
             if (sequence, hash_, sealed) != self._sealed_last and self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
-            head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])
+            head = tx.state["head"] = _Head(sequence, hash_, [], [])
             tx.before_commit.append(self._flush)
         return head
 
@@ -255,13 +260,12 @@ class ChainAppender:
         if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
             self._checkpoint_in(tx)
         if head.rows:
-            tx.execute(_ADD_EVENTS, *head.rows)
             sealed = self.seal_head(head.sequence, head.hash)
             self._sealed_last = head.sequence, head.hash, sealed
-            tx.execute(_MOVE_HEAD, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed})
+            moved = {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
+            write = _write_at_once if self._database.engine.is_server else _write_each
+            write(tx, head, moved)
             tx.appended = head.sequence, head.hash
-        if head.pending:
-            tx.execute(_ADD_PENDING, *head.pending)
 
     # -- keys
 
@@ -276,3 +280,18 @@ class ChainAppender:
         except Unsealable:
             raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
         return int.from_bytes(plain[:8], "big"), plain[8:]
+
+
+def _write_each(tx: Transaction, head: _Head, moved: dict[str, Any]) -> None:
+    tx.execute(_ADD_EVENTS, *head.rows)
+    tx.execute(_MOVE_HEAD, moved)
+    if head.pending:
+        tx.execute(_ADD_PENDING, *head.pending)
+
+
+def _write_at_once(tx: Transaction, head: _Head, moved: dict[str, Any]) -> None:
+    ended = ended_in(tx)
+    events, pending = arrays(tables.audit_events, head.rows), arrays(tables.audit_pending, head.pending)
+    if tx.fetch(_FLUSH, **events, **pending, **moved, entries=list(ended)) != [(len(ended),)]:
+        raise GroupConflict
+    ended.clear()

@@ -17,9 +17,9 @@ _RENEW = PreparedStatement(
     update(_pending).where(_pending.c.entry_id == bindparam("entry")).values(deadline=bindparam("until"))
 )
 _END = PreparedStatement(delete(_pending).where(_pending.c.entry_id == bindparam("entry")))
-_END_ALL = PreparedStatement(
-    delete(_pending).where(_pending.c.entry_id == any_(bindparam("entries", type_=ARRAY(Text))))
-)
+ALL_ENDED = delete(_pending).where(_pending.c.entry_id == any_(bindparam("entries", type_=ARRAY(Text))))
+"""Takes those off the list that ``ended_in`` names."""
+_END_ALL = PreparedStatement(ALL_ENDED)
 """For a server, to which each statement is a way."""
 
 
@@ -46,13 +46,13 @@ class Heartbeat:
 
     def renew_in(self, tx: Transaction, entry_id: str, deadline: int) -> bool:
         """Give an intent another deadline; False if it is not pending any more."""
-        return entry_id not in _ended(tx) and tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) > 0
+        return entry_id not in ended_in(tx) and tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) > 0
 
     def end_in(self, tx: Transaction, entry_id: str) -> bool:
         """Take an intent off those that wait for their outcome; False if somebody did so before."""
         if tx.is_careful:
             return tx.execute(_END, {"entry": entry_id}) > 0
-        ended = _ended(tx)
+        ended = ended_in(tx)
         if entry_id in ended:
             return False
         if not ended:
@@ -82,14 +82,14 @@ class Heartbeat:
         tx.connection.execute(delete(_processes).where(silent, idle))
 
 
-def _ended(tx: Transaction) -> set[str]:
+def ended_in(tx: Transaction) -> set[str]:
     """What changes of this group took off the list, while the list still has it."""
     ended: set[str] = tx.state.setdefault("ended", set())
     return ended
 
 
 def _end_all(tx: Transaction) -> None:
-    ended = _ended(tx)
+    ended = ended_in(tx)
     if ended and tx.execute(_END_ALL, {"entries": list(ended)}) != len(ended):
         raise GroupConflict
     ended.clear()

@@ -24,6 +24,7 @@ from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.audit.heartbeat import Heartbeat
 from orgserver.store.calls import idempotency
 from orgserver.store.calls.idempotency import Begun, IdempotencyKey
+from orgserver.store.catalog_version import read_version_in
 from orgserver.store.database import Database
 from orgserver.store.people import api_usage
 from orgserver.store.people.api_usage import CallBudget
@@ -247,7 +248,7 @@ class AuditLog(ChainAppender):
         spend: Callable[[Transaction], bool] | None,
     ) -> Begun:
         head = self._head(tx)
-        if head.catalog_version != catalog_version:
+        if read_version_in(tx) != catalog_version:
             return Begun("catalog_changed")
         if "space" not in tx.state:
             tx.state["space"] = self._database.engine.free_bytes()
@@ -268,6 +269,7 @@ class AuditLog(ChainAppender):
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
+        self._head(tx)  # what moves it takes the entry off its list, too
         if not self._heartbeat.end_in(tx, entry_id):
             return False
         self._append_outcome(tx, entry_id, completion)

@@ -23,6 +23,9 @@ ROWS = 2_000
 """Records in one part."""
 _LETTERS: dict[State, str] = {"succeeded": "S", "failed": "F", "unknown": "U"}
 _STATES: dict[str, State] = {letter: state for state, letter in _LETTERS.items()}
+_PART = "part-"
+_LAST_PART = f"{_PART}99999"
+"""The kind of the last part an entry can have: between the first and this one lies every part, in its order."""
 _events = tables.audit_events
 
 
@@ -42,7 +45,7 @@ def build_event(entry_id: str, number: int, part: ResultBatch, now: int) -> dict
     letters = (_LETTERS[each.state] if each.id is not None else _LETTERS[each.state].lower() for each in part.results)
     return {
         "v": 1,
-        "kind": chain.part_kind(number),
+        "kind": _part_kind(number),
         "id": entry_id,
         "time": chain.time_text(now),
         "first": part.first,
@@ -66,7 +69,7 @@ def read_batch(canonical: bytes) -> ResultBatch:
 
 async def load_next(connection: AsyncConnection, entry_id: str, after: int = 0) -> tuple[int, ResultBatch] | None:
     """The next part of an entry behind number ``after``, with its number."""
-    span = _events.c.kind.between(chain.part_kind(after + 1), chain.LAST_PART)
+    span = _events.c.kind.between(_part_kind(after + 1), _LAST_PART)
     query = select(_events.c.kind, _events.c.canonical).where(_events.c.entry_id == entry_id, span)
     row = (await connection.execute(query.order_by(_events.c.kind).limit(1))).first()
     return (int(row.kind.rpartition("-")[2]), read_batch(row.canonical)) if row is not None else None
@@ -84,6 +87,11 @@ async def count_results(connection: AsyncConnection, entry_id: str) -> tuple[Cou
 def find_first(connection: Connection, after: int, upto: int) -> int | None:
     """The first event of a span that is a part."""
     span = (_events.c.sequence > after, _events.c.sequence <= upto)
-    kind = _events.c.kind.between(chain.part_kind(0), chain.LAST_PART)
+    kind = _events.c.kind.between(_part_kind(0), _LAST_PART)
     query = select(_events.c.sequence).where(*span, kind).order_by(_events.c.sequence).limit(1)
     return connection.execute(query).scalar()
+
+
+def _part_kind(number: int) -> str:
+    """The kind of an entry's part with this number: results of some of the many records that it changed."""
+    return f"{_PART}{number:05}"

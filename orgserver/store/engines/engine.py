@@ -14,7 +14,7 @@ from orgserver.store.catalog_version import StoreReader
 from orgserver.store.engines.address import StoreAddress
 from orgserver.store.processes.lock_holders import Holder, Patience
 from orgserver.store.processes.locks import LockFile
-from orgserver.store.transaction import DriverConnection
+from orgserver.store.transaction import DriverConnection, TransactionStart
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -87,8 +87,8 @@ class StoreEngine(Protocol):
     def connect_writer(self) -> DriverConnection:
         """Connect for writing; DBAPIError or OSError where that fails, OperatorError where no password is found."""
 
-    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> int:
-        """Begin a transaction that writes, as the only one in this store: its instant, in microseconds since 1970 UTC.
+    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> TransactionStart:
+        """Begin a transaction that writes, as the only one in this store.
 
         On a server this waits for the writers of other processes. A test's own clock, if there is one, is asked.
         """

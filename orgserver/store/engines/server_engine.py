@@ -36,7 +36,7 @@ from orgserver.store.engines.server_reader import ServerReader
 from orgserver.store.files import prepare_folder
 from orgserver.store.processes.lock_holders import Holder, Patience
 from orgserver.store.sql.threads import run_in_loop
-from orgserver.store.transaction import DriverConnection, read_clock
+from orgserver.store.transaction import DriverConnection, TransactionStart, read_clock
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -44,12 +44,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOCK_HEAD = (  # the clock is read with the locks, which the subqueries wait for
-    f"WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({lock_key('write')})),"  # noqa: S608  # our own number
-    " head AS MATERIALIZED (SELECT h.sequence FROM turn, audit_head h FOR NO KEY UPDATE OF h)"
-    " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head"
-)
 _READ_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_LOCK_HEAD = (  # the clock is read with the locks, which the subqueries wait for; of a locked row, the newest is read
+    f"WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({lock_key('write')})),"  # noqa: S608  # our own number
+    " head AS MATERIALIZED (SELECT h.sequence, h.hash, h.sealed, s.catalog_version"
+    " FROM turn, audit_head h JOIN store s ON s.id = h.id FOR NO KEY UPDATE OF h, s)"
+    f" {_READ_CLOCK}, head.* FROM head"
+)
 _LOCK_EMPTY = "LOCK TABLE store IN EXCLUSIVE MODE"
 """For a store that has no head yet: two first starts make one."""
 _LOCK_TRIES = 4
@@ -91,18 +92,18 @@ class ServerEngine:
             self._writes = make_writer_engine(self.address)
         return DriverConnection(self._writes.connect())
 
-    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> int:
+    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> TransactionStart:
         """Wait for the head's row; the instant is the server's."""
         for tries_left in reversed(range(_LOCK_TRIES)):
             try:
-                now = _lock_head(driver)
+                start = _lock_head(driver)
                 break
             except DBAPIError as error:
                 driver.rollback()
                 if server_errors.sqlstate(error) != server_errors.LOCK_TIMEOUT or not tries_left:
                     raise
-        self._ahead_us = now - read_clock()
-        return now if test_clock is None else test_clock()
+        self._ahead_us = start.now - read_clock()
+        return start if test_clock is None else start._replace(now=test_clock())
 
     def close_writer(self) -> None:
         """Let go of what writing needed."""
@@ -204,10 +205,11 @@ async def _give_back(connection: AsyncConnection) -> None:
         await connection.close()
 
 
-def _lock_head(driver: DriverConnection) -> int:
-    """Lock the head's row, or where there is none all of a store that is still to be made; the server's instant."""
+def _lock_head(driver: DriverConnection) -> TransactionStart:
+    """Lock the head's row, or where there is none all of a store that is still to be made."""
     rows = driver.fetch(_LOCK_HEAD)
     if not rows:
         driver.execute(_LOCK_EMPTY)
         rows = driver.fetch(_LOCK_HEAD) or driver.fetch(_READ_CLOCK)
-    return int(rows[0][0])
+    now, *head = rows[0]
+    return TransactionStart(int(now), tuple(head) if len(rows) == 1 and head else None)

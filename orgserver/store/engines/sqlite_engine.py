@@ -27,7 +27,7 @@ from orgserver.store.files import lock_path, prepare_file
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Holder, Patience
 from orgserver.store.processes.locks import FileProcessLock, LockFile, hold_file_if_free, hold_lock, hold_lock_if_free
-from orgserver.store.transaction import DriverConnection, read_clock
+from orgserver.store.transaction import DriverConnection, TransactionStart, read_clock
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -79,10 +79,10 @@ class SqliteEngine:
         """Connect for writing."""
         return DriverConnection(self._engine.connect())
 
-    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> int:
+    def begin(self, driver: DriverConnection, test_clock: Clock | None) -> TransactionStart:
         """Take SQLite's own right to write, too: from here on every lock is ours."""
         driver.execute(BEGIN)
-        return (test_clock or read_clock)()
+        return TransactionStart((test_clock or read_clock)())
 
     def close_writer(self) -> None:
         """Let go of what writing needed."""

@@ -28,6 +28,7 @@ from orgserver.model.access.logins import LoginKey
 from orgserver.model.orgs import CLOSED_STATES, REFRESH_TOKEN_KINDS, AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
+from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.login_tables import OWN, SHARED, access_token_of, credential_of, find_app_change
 from orgserver.store.orgs.registry import Orgs
@@ -281,9 +282,8 @@ def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | N
         suspended += tx.connection.execute(update(table).where(*has_token).values(values)).rowcount
     for table in (connection_tables.revocations, connection_tables.connect_links):  # the original's to end
         tx.connection.execute(delete(table))
-    tx.connection.execute(
-        update(tables.store).values(copied_at=None, catalog_version=tables.store.c.catalog_version + 1)
-    )
+    tx.connection.execute(update(tables.store).values(copied_at=None))
+    changed_in(tx)
     return suspended
 
 

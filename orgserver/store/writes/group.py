@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import OperatorError
 from orgserver.store.engines.engine import StoreEngine
-from orgserver.store.transaction import DriverConnection, Transaction, transact
+from orgserver.store.transaction import DriverConnection, Transaction, TransactionStart, transact
 from orgserver.store.writes.pending_writes import PendingWrite
 from orgserver.store.writes.writer_connection import WriterConnection
 
@@ -75,7 +75,7 @@ def look_up(
     group: Group,
     marks: CommitMarks,
     connection: WriterConnection,
-    begin: Callable[[DriverConnection], int],
+    begin: Callable[[DriverConnection], TransactionStart],
     wait_on: Callable[[DBAPIError | OSError | OperatorError], bool],
 ) -> bool | DBAPIError | OSError | OperatorError:
     """Whether a group was committed whose COMMIT got no answer, tried until the server says so.

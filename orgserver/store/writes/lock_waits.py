@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from orgserver.store.transaction import DriverConnection
+from orgserver.store.transaction import DriverConnection, TransactionStart
 
 
 class LockWaits:
     """Those of one writer. On a SQLite file they are nothing: there, its lock file is waited for before."""
 
-    def __init__(self, begin: Callable[[DriverConnection], int]) -> None:
+    def __init__(self, begin: Callable[[DriverConnection], TransactionStart]) -> None:
         self._begin = begin
         self.number = 0
         self.seconds = 0.0
 
-    def begin(self, driver: DriverConnection) -> int:
+    def begin(self, driver: DriverConnection) -> TransactionStart:
         """Begin a transaction, and count how long that took, also where it failed."""
         began = time.monotonic()
         try:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from orgserver.store.processes.locks import LockFile
-from orgserver.store.transaction import Change, DriverConnection, transact
+from orgserver.store.transaction import Change, DriverConnection, TransactionStart, transact
 
 T = TypeVar("T")
 
@@ -56,7 +56,9 @@ class QuickCommits:
         self.turn.release()
         return False
 
-    def commit(self, connection: DriverConnection, begin: Callable[[DriverConnection], int], change: Change[T]) -> T:
+    def commit(
+        self, connection: DriverConnection, begin: Callable[[DriverConnection], TransactionStart], change: Change[T]
+    ) -> T:
         """Commit a change in the turn that was taken, and give it back."""
         since = time.monotonic()
         try:

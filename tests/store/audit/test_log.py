@@ -5,6 +5,7 @@ import gc
 import json
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,7 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.calls.idempotency import IdempotencyKey
+from orgserver.store.catalog_version import changed_in
 from orgserver.store.processes.locks import hold_lock
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
@@ -222,6 +224,28 @@ async def test_an_intent_that_saw_other_orgs_is_not_written(store: Store) -> Non
 
     assert begun.verdict == "catalog_changed"
     assert await all_entries(store) == []
+
+
+async def test_an_intent_behind_a_change_of_orgs_is_not_written_though_both_go_in_together(store: Store) -> None:
+    await fill(store, 1)
+    await store.database.write(changed_in)  # all statements are compiled: they fit into the turn of a group
+    started, gate = threading.Event(), threading.Event()
+
+    def block(_tx: Transaction) -> None:
+        started.set()
+        gate.wait()
+
+    blocking = asyncio.create_task(store.database.write(block))
+    await asyncio.to_thread(started.wait)
+    before, behind = (store.audit.begin(act(), deadline=FAR, catalog_version=2) for _ in range(2))
+    waiting = [asyncio.create_task(each) for each in (before, store.database.write(changed_in), behind)]
+    await asyncio.sleep(0)  # all are in the queue
+    gate.set()
+
+    await blocking
+    begun, _, late = await asyncio.gather(*waiting)
+
+    assert (begun.verdict, late.verdict) == ("begun", "catalog_changed")
 
 
 # -- what is tampered with is found
