@@ -157,7 +157,7 @@ class PrometheusMetrics(Observer):
             self._orgs.labels(org_state.value).set(number)
         self._problems.set(counts.problems)
         for own_state, number in connections.items():
-            self._connections.labels(own_state.value).set(number)
+            self._connections.labels(own_state).set(number)
         self._revocations.set(revocations)
         for left in _LEFT:
             self._dying.labels(str(left)).set(counts.idle[_LIFE_DAYS - left])

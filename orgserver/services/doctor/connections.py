@@ -13,12 +13,12 @@ from orgserver.model.text import count_of
 from orgserver.services.doctor.machine import Finding
 from orgserver.services.orgs.keepalive import LIFE, WARN_FROM
 from orgserver.store.orgs.catalog import OrgSnapshot
+from orgserver.store.orgs.connections import ENDED
 from orgserver.store.session import Store
 from orgserver.store.transaction import to_datetime
 
 _NAME = "connections"
 _MOST_NAMES = 5
-_ENDED = "ended"
 _Holder = tuple[RowId, str]
 """Of a login: its org and its principal."""
 _LATE = timedelta(hours=1)
@@ -45,7 +45,7 @@ def _owned(catalog: OrgSnapshot) -> list[Org]:
 
 def _standing(catalog: OrgSnapshot, living: Collection[_Holder]) -> Finding:
     every = catalog.connections.values()
-    states = Counter(_ENDED if _was_ended(each, living) else each.state.value for each in every)
+    states = Counter(ENDED if _was_ended(each, living) else each.state.value for each in every)
     text = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none yet"
     return Finding(_NAME, "ok", f"people's own logins to {count_of(len(_owned(catalog)), 'org')}: {text}")
 

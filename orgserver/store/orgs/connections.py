@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, union_all, update
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, insert, not_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.logins import Approvals, LoginKey
@@ -27,6 +27,8 @@ from orgserver.vault.keys import Unsealable
 
 _connections, _credentials = OWN.state, OWN.credentials
 _of, _map = _connections.c, connection_tables.username_map
+ENDED = "ended"
+"""What people call the state of a login that was ended on purpose: nothing of it is left, and nothing is to be done."""
 
 
 class Connections:
@@ -52,12 +54,15 @@ class Connections:
         living = select(_of.row_id, _of.principal).join(_credentials, _credentials.c.id == _of.id)
         return [(RowId(row.row_id), row.principal) for row in await connection.execute(living)]
 
-    async def count_by_state(self, connection: AsyncConnection) -> dict[OrgState, int]:
-        """How many there are in each state; those that have ended need a login."""
-        by_state: dict[OrgState, int] = {state: 0 for state in OrgState if state is not OrgState.DISABLED}
-        for state, count in await connection.execute(select(_of.state, func.count()).group_by(_of.state)):
-            by_state[OrgState(state)] += count
-        return by_state
+    async def count_by_state(self, connection: AsyncConnection) -> dict[str, int]:
+        """How many there are in each state; those that were ended on purpose, of which nothing is left, apart."""
+        waits = and_(_of.kind == "jwt", _of.confirmed_at.is_(None))
+        is_ended = and_(_of.state == OrgState.NEEDS_LOGIN.value, _credentials.c.id.is_(None), not_(waits))
+        state = select(case((is_ended, ENDED), else_=_of.state).label("state"))
+        every = state.outerjoin_from(_connections, _credentials, _credentials.c.id == _of.id).subquery().c
+        counts = await connection.execute(select(every.state, func.count()).group_by(every.state))
+        by_state = {each.value: 0 for each in OrgState if each is not OrgState.DISABLED} | {ENDED: 0}
+        return by_state | {row[0]: row[1] for row in counts}
 
     async def count_approvals(self, connection: AsyncConnection, client_id: str, user_id: str) -> int:
         """How many living refresh tokens this store has of one Salesforce user and app: Salesforce lets five live."""

@@ -122,7 +122,8 @@ async def test_doctor_and_figures_tell_of_them(app: App, acme: SandboxOrg, calle
         "Salesforce is still to be told that 1 login ended here",
     ]
     text = (await PrometheusMetrics().render(app.store, app.access.client.count_calls)).decode()
-    assert 'orgserver_connections{state="needs_login"} 1.0' in text
+    assert 'orgserver_connections{state="needs_login"} 0.0' in text
+    assert 'orgserver_connections{state="ended"} 1.0' in text
     assert 'orgserver_connections{state="ready"} 5.0' in text
     assert "orgserver_revocations_waiting 1.0" in text
 

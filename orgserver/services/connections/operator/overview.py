@@ -12,11 +12,11 @@ from orgserver.model.names import RowId
 from orgserver.model.orgs import Connection, Org, OrgState
 from orgserver.services.orgs import keepalive
 from orgserver.store.orgs.catalog import OrgSnapshot
+from orgserver.store.orgs.connections import ENDED
 from orgserver.store.orgs.logins import Login, logins
 from orgserver.store.session import Store
 
 WAITING = "waiting"
-ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
