@@ -268,6 +268,8 @@ class Person:
             expected.add(OWN)  # what is at hand is told, until the login is known to be dead
         reply = await self._ask(do, alias, tag=tag)
         expected |= self._expected(alias, call.since)
+        if len(self.world.models[alias].possible(call.since)) > 1:
+            expected.add("TOKEN_RACE")  # the org took other logins when a token was got
         was_shared = "shared" in self.world.models[alias].possible(login.since)
         if was_shared and OWN in expected:
             expected.add(LOGIN)  # servers look each minute for logins that nobody may use, and end them
