@@ -93,10 +93,10 @@ class Tokens:
     async def follow(self, snapshot: OrgSnapshot) -> None:
         """Let go of logins that are gone, and of the access tokens of those whose state allows no call."""
         for login, live in list(self._live.items()):
-            org = snapshot.find_login(login)
-            if org is None:
+            state = snapshot.find_state(login)
+            if state is None:
                 self._live.pop(login, None)
-            elif org.state in CLOSED_STATES:
+            elif state in CLOSED_STATES:
                 live.current = None
             if login.row_id not in snapshot.by_row:
                 await self.client.close_org(login.row_id)

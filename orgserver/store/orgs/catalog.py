@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.access.logins import LoginKey
 from orgserver.model.access.standing import Standing
 from orgserver.model.names import OrgId, RowId
-from orgserver.model.orgs import Connection, Org
+from orgserver.model.orgs import Connection, Org, OrgState
 from orgserver.store import tables
 from orgserver.store.catalog_version import CatalogChange, read_changes
 from orgserver.store.orgs import rows
@@ -49,8 +49,18 @@ class OrgSnapshot:
         org = self.by_row.get(login.row_id)
         if org is None or login.principal is None:
             return org
-        connection = self.connections.get((login.row_id, login.principal))
-        return org.with_connection(connection) if connection is not None and connection.id == login.id else None
+        connection = self._find_connection(login)
+        return org.with_connection(connection) if connection is not None else None
+
+    def find_state(self, login: LoginKey) -> OrgState | None:
+        """The state of a login; None where it or its org is gone."""
+        org = self.by_row.get(login.row_id)
+        found = org if org is None or login.principal is None else self._find_connection(login)
+        return found.state if found is not None else None
+
+    def _find_connection(self, login: LoginKey) -> Connection | None:
+        connection = self.connections.get((login.row_id, login.principal)) if login.principal is not None else None
+        return connection if connection is not None and connection.id == login.id else None
 
 
 async def read_catalog(connection: AsyncConnection, before: OrgSnapshot | None = None) -> OrgSnapshot:
