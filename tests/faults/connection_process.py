@@ -19,6 +19,7 @@ from orgserver.model.names import CONTACT, RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Connection, Credential, Org, OrgState, OrgUser
 from orgserver.model.secret import Secret
 from orgserver.services.people.requests import GrantChanges, PrincipalChanges
+from orgserver.services.tokens import login_ends
 from orgserver.store.orgs import policies
 from orgserver.store.transaction import Transaction, to_datetime
 from tests import operations
@@ -79,22 +80,21 @@ class Services:
         credential = Credential(command["client_id"], None, Secret(command["refresh_token"]), fencing=1)
         token = command["access_token"]
         access = AccessToken(Secret(token), org.instance_url, 1) if token else None
-        connections = self.app.store.orgs.connections
-        await self.app.store.database.write(lambda tx: connections.add_in(tx, connection, credential, access))
+        store = self.app.store
+
+        def change(tx: Transaction) -> None:
+            old = store.orgs.connections.add_in(tx, connection, credential, access)
+            if old is not None and old.refresh_token is not None:
+                store.revocations.add_in(tx, org, connection.principal, old.refresh_token)
+
+        await store.database.write(change)
         return {"kind": "ok"}
 
     async def end(self, command: Command) -> Command:
-        org, connections = await self._org(command["org"]), self.app.store.orgs.connections
-
-        def change(tx: Transaction) -> None:
-            own = connections.of_in(tx, principal=command["principal"], row_id=org.row_id)
-            for each in own:
-                if command["forget"]:
-                    connections.forget_in(tx, each.key)
-                else:
-                    connections.end_in(tx, each.key, "its person ended it")
-
-        await self.app.store.database.write(change)
+        org, store, name = await self._org(command["org"]), self.app.store, command["principal"]
+        cause, caller, forget = login_ends.BY_ITSELF, Caller(Principal(name), "http"), command["forget"]
+        end = login_ends.end_of_person_in
+        await store.database.write(lambda tx: end(tx, store, org, name, cause, caller, forget=forget))
         return {"kind": "ok"}
 
     async def renew(self, command: Command) -> Command:
@@ -144,12 +144,14 @@ async def _obey() -> None:
         lines = asyncio.StreamReader(limit=1 << 20)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
         print(json.dumps({"kind": "ready"}), flush=True)
+        revoking = asyncio.create_task(app.revoker.run())  # as servers do
         tasks: set[asyncio.Task[None]] = set()
         while line := await lines.readline():
             task = asyncio.create_task(_answer_line(services, json.loads(line)))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
+        revoking.cancel()
 
 
 async def _answer_line(services: Services, command: Command) -> None:

@@ -4,7 +4,7 @@ Twenty people use ten orgs through four processes on one store: they log in, cal
 sessions expire, Salesforce revokes what it gave, they are disabled and lose grants, orgs change whose logins they take,
 and processes are killed. What is sent carries its caller's mark, so that the log of the pretend orgs tells of each
 request whose token it showed. What each call is answered is compared with a model of it; at the end the audit log is
-compared with the orgs' own.
+compared with the orgs' own, and what lives at the orgs with what is stored: a login that has ended is revoked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import re
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,8 @@ CRASHES = 0.01
 BUSY = {"StoreBusy", "StoreAway", "STORE_UNAVAILABLE", "TOKEN_BUSY", "RATE_LIMITED"}
 """Nothing came of it, for others were busy: that is an answer, too."""
 STEPS = 1, 3
+CLAIM_US = 600_000_000
+"""Longer than a process that was killed keeps others from what it was about to revoke."""
 KINDS_OF_ORG: tuple[Identity, ...] = ("own", "own-or-shared", "shared")
 CHANGES = {"connect": OWN, "end": LOGIN, "forget": SHARED, "disable": NO_ORG, "revoke": LOGIN}
 """What calls come to once it is done."""
@@ -56,6 +58,7 @@ KINDS = 17
 """What steps can come to."""
 MARK = re.compile(r"p\d+x\d+x")
 Reply = dict[str, Any]
+Change = Callable[[str], Coroutine[Any, Any, None]]
 
 
 @dataclass
@@ -70,6 +73,8 @@ class Connected:
     """Those at the orgs whose caller is known."""
     entries: int = 0
     """Those of the audit log that were compared with the orgs' own."""
+    revoked: int = 0
+    """Logins that are over at their org; none lives there that nobody has here."""
     crashes: int = 0
     lost: int = 0
     """Logins that ended as a process was killed between Salesforce's answer and the store."""
@@ -97,7 +102,7 @@ class Connected:
             f"{self.interleavings:,} interleavings ({self.cut:,} cut short as the store was busy), {self.calls:,} calls, "
             f"{self.crashes:,} processes killed: {len(self.crossings)} crossings in {self.requests:,} requests, "
             f"{self.reuses} reuses (beside {self.proofs} tries that proved a login lost with a killed process), "
-            f"{self.entries:,} entries as the orgs' own logs, {len(self.differences)} unlike the model: {kinds}{first}"
+            f"{self.entries:,} entries as the orgs' own logs, {self.revoked:,} logins over at Salesforce, too, {len(self.differences)} unlike the model: {kinds}{first}"
         )
 
 
@@ -159,6 +164,8 @@ class World:
     serial: Iterator[int] = field(default_factory=itertools.count)
     doubted: set[str] = field(default_factory=set)
     """Logins that a process was busy with when it was killed."""
+    loose: set[str] = field(default_factory=set)
+    """Logins that Salesforce gave, and nobody knows whether they were stored."""
     reuses: dict[str, int] = field(default_factory=Counter)
     """Of each org, as many as were looked at."""
     calm: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -281,7 +288,7 @@ class Person:
         if kind not in expected and not is_lost:
             self._differ(f"{do} {tag} in {alias} came to {reply} {call.shown}, and should to {sorted(expected)}")
         if kind == LOGIN and family is self.families.get(alias) and login.state in ("good", "revoked"):
-            figures.lost += login.state == "good" and is_lost
+            figures.lost += login.state == "good" and is_lost and self.is_standing_known  # else it ends with that
             login.state = "ended" if is_lost or was_shared or login.state == "revoked" else login.state
         figures.kinds[f"{do} {kind}"] += 1
 
@@ -337,7 +344,9 @@ class Person:
         self.story.append(f"connect to {alias}")
         login, facts = self.logins[alias], self._log_in(alias)
         login.state, login.since = "unknown", self.world.models[alias].settled
+        self.world.loose.add(login.families[-1])
         await self._change("connect", alias, **facts)
+        self.world.loose.discard(login.families[-1])
         login.state = "good"
 
     def _log_in(self, alias: str) -> dict[str, Any]:
@@ -414,14 +423,25 @@ class Person:
 
     async def _race(self, alias: str) -> None:
         """Calls, and something that changes what they come to, at the same time."""
-        login, (change, after) = self.logins[alias], self.random.choice(list(CHANGES.items()))
-        if login.state == "good" and self.random.random() < 0.5:
-            self.world.orgs[alias].logins.end_sessions_of(self.users[alias].id)
+        org, (change, after) = self.world.orgs[alias], self.random.choice(list(CHANGES.items()))
+        refreshes = None
+        if self.logins[alias].state == "good" and change != "revoke" and self.random.random() < 0.5:
+            refreshes = org.counters.refreshes
+            org.logins.end_sessions_of(self.users[alias].id)
+            org.fault("delay", path=".*/token", seconds=self.random.uniform(0, 0.15), work=True)
         self.story.append(f"{change} while there are calls in {alias}")
-        possible = {after, LOGIN, "TOKEN_RACE"}
+        possible = {after, LOGIN, "TOKEN_RACE", "INVALID_SESSION_ID"}  # it may end just after it was refreshed
         calls = [self._call(alias, *possible, do="query", may_share=change == "forget") for _ in range(3)]
-        await gather(*calls, getattr(self, f"_{change}")(alias))
+        await gather(*calls, self._change_after(refreshes, alias, getattr(self, f"_{change}")))
         await self._calls(alias, 2)
+
+    async def _change_after(self, refreshes: int | None, alias: str, change: Change) -> None:
+        """Make a change; where this person's login is refreshed, once that is done and may not have been answered."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while self.world.orgs[alias].counters.refreshes == refreshes:
+                    await asyncio.sleep(0.01)
+        await change(alias)
 
     async def _identify(self, _alias: str) -> None:
         """Change whose logins an org takes, while others call."""
@@ -537,7 +557,9 @@ async def _run_in_new_store(numbers: range, figures: Connected, place: StorePlac
         for process in world.processes:
             await process.end(kill=False)
         if not figures.wrong:
-            await _compare_log(world)
+            async with open_app(read_settings(place.settings(world.home), {})) as app:
+                await _compare_log(app, world)
+                await _compare_logins(app, world)
 
 
 @asynccontextmanager
@@ -570,17 +592,38 @@ async def _prepare(app: App, world: World) -> None:
         await add_principal(app, person.name, *(f"{alias}:read,write" for alias in world.orgs))
 
 
-async def _compare_log(world: World) -> None:
+async def _compare_log(app: App, world: World) -> None:
     """See that each entry names the user whose token its call showed."""
     figures = world.figures
-    async with open_app(read_settings(world.place.settings(world.home), {})) as app:
-        async for entry in app.audit_log.entries(EntryFilter()):
-            call = world.calls.get(entry.request_id or "")
-            if call is None:
-                continue
-            figures.entries += 1
-            user = entry.salesforce_user.id if entry.salesforce_user is not None else None
-            named = {(user, entry.identity)}
-            is_as_shown = entry.outcome != "succeeded" or call.shown in (named, set())
-            if entry.principal != call.person or not is_as_shown:
-                figures.differences.append(f"an entry of {call} is {entry}")
+    async for entry in app.audit_log.entries(EntryFilter()):
+        call = world.calls.get(entry.request_id or "")
+        if call is None:
+            continue
+        figures.entries += 1
+        user = entry.salesforce_user.id if entry.salesforce_user is not None else None
+        named = {(user, entry.identity)}
+        is_as_shown = entry.outcome != "succeeded" or call.shown in (named, set())
+        if entry.principal != call.person or not is_as_shown:
+            figures.differences.append(f"an entry of {call} is {entry}")
+
+
+async def _compare_logins(app: App, world: World) -> None:
+    """See that no login lives at an org that nobody has here any more, once everything is revoked that is to be."""
+    figures, clock = world.figures, app.store.database.clock
+    app.store.database.clock = lambda: clock() + CLAIM_US  # those of killed processes, too
+    await app.revoker.send_due()
+    catalog = await app.access.reload()
+    async with app.store.database.reading() as connection:
+        waiting = (await app.store.revocations.waiting(connection))[0]
+        if waiting:
+            figures.differences.append(f"{waiting} logins were not revoked")
+        for alias, org in world.orgs.items():
+            row_id, known = catalog.by_alias[alias].row_id, world.doubted | world.loose | {org.logins.seeded.digest}
+            for login in (each.key for each in catalog.connections.values() if each.row_id == row_id):
+                credential = await app.store.orgs.credentials.credential(connection, login)
+                token = credential.refresh_token if credential is not None else None
+                family = org.logins.find_owner(token.reveal()) if token is not None else None
+                known |= {family.digest} if family is not None else set()
+            left = [each for each in org.logins.families if each.alive and each.digest not in known]
+            figures.differences += [f"a login of {each.user_id} in {alias} lives on" for each in left]
+            figures.revoked += sum(not each.alive for each in org.logins.families)
