@@ -102,7 +102,8 @@ class Connected:
             f"{self.interleavings:,} interleavings ({self.cut:,} cut short as the store was busy), {self.calls:,} calls, "
             f"{self.crashes:,} processes killed: {len(self.crossings)} crossings in {self.requests:,} requests, "
             f"{self.reuses} reuses (beside {self.proofs} tries that proved a login lost with a killed process), "
-            f"{self.entries:,} entries as the orgs' own logs, {self.revoked:,} logins over at Salesforce, too, {len(self.differences)} unlike the model: {kinds}{first}"
+            f"{self.entries:,} entries as the orgs' own logs, {self.revoked:,} logins over at Salesforce, too, "
+            f"{len(self.differences)} unlike the model: {kinds}{first}"
         )
 
 
