@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.store import tables
-from orgserver.store.transaction import PreparedStatement, Transaction
+from orgserver.store.transaction import GroupConflict, PreparedStatement, Transaction
 
 VERSION = PreparedStatement(select(tables.store.c.catalog_version))
 
@@ -44,11 +44,23 @@ def changed_in(tx: Transaction, kind: Kind | None = None, name: str = "") -> Non
         tx.connection.execute(insert(_changes).from_select(["version", "kind", "name"], change))
 
 
-def read_version_in(tx: Transaction) -> int:
-    """The number as this group of changes has left it so far."""
+def has_version_in(tx: Transaction, version: int) -> bool:
+    """Whether this is the number, as the group of changes has left it so far.
+
+    A group on a server does not ask, but assumes one number for all: its last statement reads it.
+    """
+    if not tx.is_careful and tx.catalog_version is None and tx.assumed_version in (None, version):
+        tx.assumed_version = version
+        return True
     if tx.catalog_version is None:
         tx.catalog_version = int(tx.fetch(VERSION)[0][0])
-    return tx.catalog_version
+    return tx.catalog_version == version
+
+
+def check_version_in(tx: Transaction) -> None:
+    """GroupConflict if the number is not the one that was assumed; for a group that ends without that statement."""
+    if tx.assumed_version is not None and tx.fetch(VERSION)[0][0] != tx.assumed_version:
+        raise GroupConflict
 
 
 async def read_changes(connection: AsyncConnection, since: int | None) -> tuple[int, frozenset[CatalogChange] | None]:

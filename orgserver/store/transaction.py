@@ -79,8 +79,8 @@ class TransactionStart(NamedTuple):
 
     now: int
     """The one instant of all its rows, in microseconds since 1970 UTC."""
-    head: tuple[int, bytes, bytes, int] | None = None
-    """The audit chain's sequence, hash and sealed head, and the catalog's version, where the lock showed them."""
+    head: tuple[int, bytes, bytes] | None = None
+    """The audit chain's sequence, hash and sealed head, where the lock showed them."""
 
 
 class GroupConflict(Exception):
@@ -104,10 +104,12 @@ class Transaction:
     """Each change sees at once what it did. Otherwise some is done for all at the end, or ``GroupConflict`` raised."""
     appended: tuple[int, bytes] | None = None
     """Sequence and hash of the last event that the group appended to the audit chain."""
-    start_head: tuple[int, bytes, bytes, int] | None = None
+    start_head: tuple[int, bytes, bytes] | None = None
     """What ``TransactionStart`` says of the head; true until the group itself moves it."""
     catalog_version: int | None = None
     """As this group has read or left it; None: it must be read."""
+    assumed_version: int | None = None
+    """That by which changes of this group were allowed, where its last statement is to say whether it is still so."""
     is_committing: bool = False
     """All has run, and whether it is durable is the database's to say."""
 
@@ -134,8 +136,7 @@ def transact(driver: DriverConnection, begin: Callable[[DriverConnection], Trans
     """A block whose changes are durable after it, or taken back; ``begin`` takes the right to write."""
     start = begin(driver)  # only now is every lock ours: until here a change can be given up
     try:
-        version = start.head[-1] if start.head is not None else None
-        transaction = Transaction(driver, start.now, start_head=start.head, catalog_version=version)
+        transaction = Transaction(driver, start.now, start_head=start.head)
         yield transaction
         for flush in transaction.before_commit:
             flush(transaction)

@@ -24,6 +24,7 @@ from orgserver.model.names import new_id
 from orgserver.store import tables
 from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
 from orgserver.store.audit.heartbeat import ALL_ENDED, ended_in
+from orgserver.store.catalog_version import check_version_in
 from orgserver.store.database import Database
 from orgserver.store.sql.arrays import arrays, insert_arrays
 from orgserver.store.sql.values import storable_completion, storable_intent
@@ -55,7 +56,7 @@ _MOVE_HEAD = PreparedStatement(_move_head)
 _ADD_PENDING = PreparedStatement(insert(tables.audit_pending))
 _ended = ALL_ENDED.returning(tables.audit_pending.c.entry_id).cte("ended")
 _FLUSH = PreparedStatement(
-    select(func.count())
+    select(func.count(), select(tables.store.c.catalog_version).scalar_subquery())
     .select_from(_ended)
     .add_cte(
         insert_arrays(tables.audit_events).cte("events"),
@@ -63,7 +64,8 @@ _FLUSH = PreparedStatement(
         _move_head.cte("head"),
     )
 )
-"""All that a group leaves, for a server, to which each statement is a way; how many entries were still waiting."""
+"""All that a group leaves, for a server, to which each statement is a way; how many entries were still waiting, and
+the catalog's version."""
 
 
 def genesis(store_id: str) -> bytes:
@@ -235,12 +237,10 @@ class ChainAppender:
         if head is None:
             if self._database.engine.identity() != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
-            rows = tx.fetch(_HEAD) if tx.start_head is None else [tx.start_head]
+            rows = tx.fetch(_HEAD) if tx.start_head is None else [(*tx.start_head, None)]
             if len(rows) != 1:
                 raise AuditBroken("the head of the audit chain was changed from outside")
-            sequence, hash_, sealed, version = rows[0]
-            if tx.start_head is None:
-                tx.catalog_version = version
+            sequence, hash_, sealed, tx.catalog_version = rows[0]
             if (sequence, hash_, sealed) != self._sealed_last and self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
             head = tx.state["head"] = _Head(sequence, hash_, [], [])
@@ -266,6 +266,8 @@ class ChainAppender:
             write = _write_at_once if self._database.engine.is_server else _write_each
             write(tx, head, moved)
             tx.appended = head.sequence, head.hash
+        else:
+            check_version_in(tx)
 
     # -- keys
 
@@ -292,6 +294,7 @@ def _write_each(tx: Transaction, head: _Head, moved: dict[str, Any]) -> None:
 def _write_at_once(tx: Transaction, head: _Head, moved: dict[str, Any]) -> None:
     ended = ended_in(tx)
     events, pending = arrays(tables.audit_events, head.rows), arrays(tables.audit_pending, head.pending)
-    if tx.fetch(_FLUSH, **events, **pending, **moved, entries=list(ended)) != [(len(ended),)]:
+    count, version = tx.fetch(_FLUSH, **events, **pending, **moved, entries=list(ended))[0]
+    if count != len(ended) or tx.assumed_version not in (None, version):
         raise GroupConflict
     ended.clear()

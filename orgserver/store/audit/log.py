@@ -24,7 +24,7 @@ from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.audit.heartbeat import Heartbeat
 from orgserver.store.calls import idempotency
 from orgserver.store.calls.idempotency import Begun, IdempotencyKey
-from orgserver.store.catalog_version import read_version_in
+from orgserver.store.catalog_version import has_version_in
 from orgserver.store.database import Database
 from orgserver.store.people import api_usage
 from orgserver.store.people.api_usage import CallBudget
@@ -248,7 +248,7 @@ class AuditLog(ChainAppender):
         spend: Callable[[Transaction], bool] | None,
     ) -> Begun:
         head = self._head(tx)
-        if read_version_in(tx) != catalog_version:
+        if not has_version_in(tx, catalog_version):
             return Begun("catalog_changed")
         if "space" not in tx.state:
             tx.state["space"] = self._database.engine.free_bytes()

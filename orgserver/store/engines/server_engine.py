@@ -47,8 +47,7 @@ T = TypeVar("T")
 _READ_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _LOCK_HEAD = (  # the clock is read with the locks, which the subqueries wait for; of a locked row, the newest is read
     f"WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({lock_key('write')})),"  # noqa: S608  # our own number
-    " head AS MATERIALIZED (SELECT h.sequence, h.hash, h.sealed, s.catalog_version"
-    " FROM turn, audit_head h JOIN store s ON s.id = h.id FOR NO KEY UPDATE OF h, s)"
+    " head AS MATERIALIZED (SELECT h.sequence, h.hash, h.sealed FROM turn, audit_head h FOR NO KEY UPDATE OF h)"
     f" {_READ_CLOCK}, head.* FROM head"
 )
 _LOCK_EMPTY = "LOCK TABLE store IN EXCLUSIVE MODE"

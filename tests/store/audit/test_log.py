@@ -226,6 +226,17 @@ async def test_an_intent_that_saw_other_orgs_is_not_written(store: Store) -> Non
     assert await all_entries(store) == []
 
 
+async def test_an_answer_of_before_is_not_given_to_who_saw_other_orgs(store: Store) -> None:
+    one, key = act(), IdempotencyKey("local:me", "row", b"k" * 32, b"a" * 32)
+    begun = await store.audit.begin(one, deadline=FAR, catalog_version=1, idempotency_key=key)
+    assert begun.verdict == "begun"
+    await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED), b"answer")
+
+    late = await store.audit.begin(act(), deadline=FAR, catalog_version=99, idempotency_key=key)
+
+    assert late.verdict == "catalog_changed"
+
+
 async def test_an_intent_behind_a_change_of_orgs_is_not_written_though_both_go_in_together(store: Store) -> None:
     await fill(store, 1)
     await store.database.write(changed_in)  # all statements are compiled: they fit into the turn of a group
