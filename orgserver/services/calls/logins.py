@@ -9,6 +9,7 @@ from orgserver.model.names import RowId
 from orgserver.model.orgs import CLOSED_STATES, Connection, Org
 from orgserver.services.tokens import token_errors
 from orgserver.store.orgs.catalog import OrgSnapshot
+from orgserver.store.orgs.connections import is_waiting
 
 Connections = Mapping[tuple[RowId, str], Connection]
 """People's own logins, by org and principal; also those that have ended."""
@@ -56,6 +57,6 @@ def find_problem(org: Org) -> NeedsLogin | None:
         return token_errors.login_missing(org)
     if connection is None:
         return None
-    if connection.kind == "jwt" and connection.confirmed_at is None:
+    if is_waiting(connection):
         return token_errors.login_waits(org, connection)
     return token_errors.closed(org, org) if org.state in CLOSED_STATES else None

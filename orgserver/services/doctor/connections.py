@@ -13,7 +13,7 @@ from orgserver.model.text import count_of
 from orgserver.services.doctor.machine import Finding
 from orgserver.services.orgs.keepalive import LIFE, WARN_FROM
 from orgserver.store.orgs.catalog import OrgSnapshot
-from orgserver.store.orgs.connections import ENDED
+from orgserver.store.orgs.connections import ENDED, is_ended, is_waiting
 from orgserver.store.session import Store
 from orgserver.store.transaction import to_datetime
 
@@ -27,11 +27,11 @@ _LATE = timedelta(hours=1)
 async def of_connections(store: Store, catalog: OrgSnapshot, now: datetime) -> list[Finding]:
     """Every finding; none in a store without own logins."""
     async with store.database.reading() as connection:
-        living = set(await store.orgs.connections.read_living(connection))
+        holders = set(await store.orgs.connections.read_living(connection))
         count, oldest = await store.revocations.waiting(connection)
         crowded = await store.orgs.connections.read_approvals(connection, MOST_APPROVALS)
-    findings = [_standing(catalog, living)] if catalog.connections or _owned(catalog) else []
-    findings += _of_people(catalog, living, now)
+    findings = [_standing(catalog, holders)] if catalog.connections or _owned(catalog) else []
+    findings += _of_people(catalog, holders, now)
     findings += [_crowded(each) for each in crowded]
     if count:
         findings.append(_waiting(count, to_datetime(oldest or 0), now))
@@ -43,17 +43,17 @@ def _owned(catalog: OrgSnapshot) -> list[Org]:
     return [org for org in catalog.by_alias.values() if org.identity != "shared"]
 
 
-def _standing(catalog: OrgSnapshot, living: Collection[_Holder]) -> Finding:
+def _standing(catalog: OrgSnapshot, holders: Collection[_Holder]) -> Finding:
     every = catalog.connections.values()
-    states = Counter(ENDED if _was_ended(each, living) else each.state.value for each in every)
+    states = Counter(ENDED if is_ended(each, holders) else each.state.value for each in every)
     text = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "none yet"
     return Finding(_NAME, "ok", f"people's own logins to {count_of(len(_owned(catalog)), 'org')}: {text}")
 
 
-def _of_people(catalog: OrgSnapshot, living: Collection[_Holder], now: datetime) -> list[Finding]:
-    kept = (each for each in catalog.connections.values() if not _was_ended(each, living))
-    every = sorted(kept, key=lambda each: (each.principal, each.row_id))
-    waits = [each for each in every if _waits(each)]
+def _of_people(catalog: OrgSnapshot, holders: Collection[_Holder], now: datetime) -> list[Finding]:
+    in_use = (each for each in catalog.connections.values() if not is_ended(each, holders))
+    every = sorted(in_use, key=lambda each: (each.principal, each.row_id))
+    waits = [each for each in every if is_waiting(each)]
     sick = [each for each in every if each not in waits and each.state is not OrgState.READY]
     dying = [each for each in every if each.state is OrgState.READY and each.kind == "web" and _idle(each, now)]
     by_key = [each for each in sick if each.kind == "jwt"]
@@ -73,16 +73,6 @@ def _of_people(catalog: OrgSnapshot, living: Collection[_Holder], now: datetime)
         days = (LIFE - WARN_FROM).days
         findings.append(Finding(_NAME, "warning", f"{_named(dying, catalog)}: dies within {days} days unused", todo))
     return findings
-
-
-def _waits(connection: Connection) -> bool:
-    return connection.kind == "jwt" and connection.confirmed_at is None
-
-
-def _was_ended(connection: Connection, living: Collection[_Holder]) -> bool:
-    """Whether nothing of it is kept, for it was ended on purpose: nobody is to do anything about that."""
-    is_kept = (connection.row_id, connection.principal) in living
-    return connection.state is OrgState.NEEDS_LOGIN and not is_kept and not _waits(connection)
 
 
 def _idle(connection: Connection, now: datetime) -> bool:

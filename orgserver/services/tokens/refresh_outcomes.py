@@ -168,7 +168,7 @@ class RefreshOutcomes:
         if refusals:
             raise token_errors.quarantined(org, refusals[0])
         if self._observer is not None:
-            self._observer.refreshed(None, org.used_identity)
+            self._observer.refreshed(identity=org.used_identity)
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
         return access, settled
 

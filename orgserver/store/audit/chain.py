@@ -23,7 +23,7 @@ from orgserver.model.errors import AuditBroken, StoreError
 from orgserver.model.names import new_id
 from orgserver.store import tables
 from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
-from orgserver.store.audit.heartbeat import ALL_ENDED, ended_in
+from orgserver.store.audit.heartbeat import REMOVE_PENDING, ended_in
 from orgserver.store.catalog_version import check_version_in
 from orgserver.store.database import Database
 from orgserver.store.sql.arrays import arrays, insert_arrays
@@ -54,10 +54,10 @@ _move_head = update(tables.audit_head).values(
 )
 _MOVE_HEAD = PreparedStatement(_move_head)
 _ADD_PENDING = PreparedStatement(insert(tables.audit_pending))
-_ended = ALL_ENDED.returning(tables.audit_pending.c.entry_id).cte("ended")
+_removal = REMOVE_PENDING.returning(tables.audit_pending.c.entry_id).cte("removal")
 _FLUSH = PreparedStatement(
     select(func.count(), select(tables.store.c.catalog_version).scalar_subquery())
-    .select_from(_ended)
+    .select_from(_removal)
     .add_cte(
         insert_arrays(tables.audit_events).cte("events"),
         insert_arrays(tables.audit_pending).cte("pending"),
@@ -262,9 +262,9 @@ class ChainAppender:
         if head.rows:
             sealed = self.seal_head(head.sequence, head.hash)
             self._sealed_last = head.sequence, head.hash, sealed
-            moved = {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
+            end = {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
             write = _write_at_once if self._database.engine.is_server else _write_each
-            write(tx, head, moved)
+            write(tx, head, end)
             tx.appended = head.sequence, head.hash
         else:
             check_version_in(tx)
@@ -284,17 +284,17 @@ class ChainAppender:
         return int.from_bytes(plain[:8], "big"), plain[8:]
 
 
-def _write_each(tx: Transaction, head: _Head, moved: dict[str, Any]) -> None:
+def _write_each(tx: Transaction, head: _Head, end: dict[str, Any]) -> None:
     tx.execute(_ADD_EVENTS, *head.rows)
-    tx.execute(_MOVE_HEAD, moved)
+    tx.execute(_MOVE_HEAD, end)
     if head.pending:
         tx.execute(_ADD_PENDING, *head.pending)
 
 
-def _write_at_once(tx: Transaction, head: _Head, moved: dict[str, Any]) -> None:
+def _write_at_once(tx: Transaction, head: _Head, end: dict[str, Any]) -> None:
     ended = ended_in(tx)
     events, pending = arrays(tables.audit_events, head.rows), arrays(tables.audit_pending, head.pending)
-    count, version = tx.fetch(_FLUSH, **events, **pending, **moved, entries=list(ended))[0]
+    count, version = tx.fetch(_FLUSH, **events, **pending, **end, entries=list(ended))[0]
     if count != len(ended) or tx.assumed_version not in (None, version):
         raise GroupConflict
     ended.clear()

@@ -17,9 +17,9 @@ _RENEW = PreparedStatement(
     update(_pending).where(_pending.c.entry_id == bindparam("entry")).values(deadline=bindparam("until"))
 )
 _END = PreparedStatement(delete(_pending).where(_pending.c.entry_id == bindparam("entry")))
-ALL_ENDED = delete(_pending).where(_pending.c.entry_id == any_(bindparam("entries", type_=ARRAY(Text))))
+REMOVE_PENDING = delete(_pending).where(_pending.c.entry_id == any_(bindparam("entries", type_=ARRAY(Text))))
 """Takes those off the list that ``ended_in`` names."""
-_END_ALL = PreparedStatement(ALL_ENDED)
+_END_ALL = PreparedStatement(REMOVE_PENDING)
 """For a server, to which each statement is a way."""
 
 
@@ -55,9 +55,7 @@ class Heartbeat:
         ended = ended_in(tx)
         if entry_id in ended:
             return False
-        if not ended:
-            tx.before_commit.append(_end_all)
-        ended.add(entry_id)
+        ended.add(entry_id)  # whoever moves the head takes them all off
         return True
 
     def leave_in(self, tx: Transaction) -> None:

@@ -269,7 +269,6 @@ class AuditLog(ChainAppender):
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
-        self._head(tx)  # what moves it takes the entry off its list, too
         if not self._heartbeat.end_in(tx, entry_id):
             return False
         self._append_outcome(tx, entry_id, completion)

@@ -6,7 +6,7 @@ another login, with another id: nothing that was begun with the earlier one goes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -279,3 +279,17 @@ def _columns(connection: Connection) -> dict[str, Any]:
         "refreshed_at": to_microseconds(connection.refreshed_at) if connection.refreshed_at is not None else None,
         "confirmed_at": to_microseconds(confirmed_at) if confirmed_at is not None else None,
     }
+
+
+def is_waiting(connection: Connection) -> bool:
+    """Whether an administrator is to say that it may be used."""
+    return connection.kind == "jwt" and connection.confirmed_at is None
+
+
+def is_ended(connection: Connection, holders: Collection[tuple[RowId, str]]) -> bool:
+    """Whether it was ended on purpose, so that nobody is to do anything about it; as ``count_by_state`` counts.
+
+    ``holders`` are the orgs and principals of whose logins something is kept (``read_living``).
+    """
+    is_kept = (connection.row_id, connection.principal) in holders
+    return connection.state is OrgState.NEEDS_LOGIN and not is_kept and not is_waiting(connection)

@@ -12,7 +12,7 @@ from orgserver.model.names import RowId
 from orgserver.model.orgs import Connection, Org, OrgState
 from orgserver.services.orgs import keepalive
 from orgserver.store.orgs.catalog import OrgSnapshot
-from orgserver.store.orgs.connections import ENDED
+from orgserver.store.orgs.connections import ENDED, is_ended, is_waiting
 from orgserver.store.orgs.logins import Login, logins
 from orgserver.store.session import Store
 
@@ -28,18 +28,13 @@ class OwnConnection:
     connection: Connection
     approvals: int
     """Logins of the same Salesforce user by the same app that are kept here."""
-    is_kept: bool = True
-    """Whether anything is left here that could be used; nothing is of one that was ended on purpose."""
+    is_ended: bool = False
+    """Whether it was ended on purpose: by its person, by an administrator, or with what let them use it."""
 
     @property
     def is_waiting(self) -> bool:
         """Whether an administrator is to say that it may be used."""
-        return self.connection.kind == "jwt" and self.connection.confirmed_at is None
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether it was ended on purpose: by its person, by an administrator, or with what let them use it."""
-        return not self.is_kept and not self.is_living and not self.is_waiting
+        return is_waiting(self.connection)
 
     @property
     def standing(self) -> str:
@@ -74,12 +69,12 @@ class OwnConnection:
 async def read_all(store: Store) -> list[OwnConnection]:
     """Every one, read anew."""
     async with store.database.reading() as connection:
-        living = set(await store.orgs.connections.read_living(connection))
-        return list_connections(await store.orgs.catalog(connection), await logins(connection), living)
+        holders = set(await store.orgs.connections.read_living(connection))
+        return list_connections(await store.orgs.catalog(connection), await logins(connection), holders)
 
 
 def list_connections(
-    catalog: OrgSnapshot, apps: Mapping[RowId, Login], living: Collection[tuple[RowId, str]]
+    catalog: OrgSnapshot, apps: Mapping[RowId, Login], holders: Collection[tuple[RowId, str]]
 ) -> list[OwnConnection]:
     """Every one, also those that have ended, by alias and principal."""
     connections = [(catalog.by_row[each.row_id], each) for each in catalog.connections.values()]
@@ -90,7 +85,7 @@ def list_connections(
             org.with_connection(each),
             each,
             approvals[_key(org, each, apps)],
-            is_kept=(each.row_id, each.principal) in living,
+            is_ended=is_ended(each, holders),
         )
         for org, each in connections
     ]
