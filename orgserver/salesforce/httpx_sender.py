@@ -14,7 +14,7 @@ from orgserver.salesforce.http1.failures import NeverSent, ReplyLost, explain_co
 from orgserver.salesforce.http1.proxy import parse_proxy
 from orgserver.salesforce.http1.reply_body import ReplyBody
 from orgserver.salesforce.http1.requests import Grow, HttpReply, HttpRequest, Origin
-from orgserver.salesforce.http1.sender import CONNECT_SECONDS, KEEP_ALIVE_SECONDS
+from orgserver.salesforce.http1.sender import CONNECT_SECONDS
 
 _OF_THE_WIRE: Final = ("content-encoding", "content-length", "transfer-encoding")
 _NO_CONNECTION: Final = (httpx.ConnectError, httpx.ProxyError, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -70,12 +70,16 @@ class HttpxSender:
 
 
 def open_transport(tls: ssl.SSLContext, proxy: str | None, connections: int) -> httpx.AsyncBaseTransport:
-    """The transport of httpx, without what the environment says; NeverSent for a proxy's address that is none."""
+    """The transport of httpx, without what the environment says; NeverSent for a proxy's address that is none.
+
+    Each request has a connection of its own. One that is kept may be closed by the host, or by a proxy between, in the
+    moment in which it is used again, and a refresh token that was sent into that is in doubt.
+    """
     through = parse_proxy(proxy) if proxy else None
     return httpx.AsyncHTTPTransport(
         verify=tls,
         trust_env=False,
-        limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=0),
         proxy=httpx.Proxy(proxy, ssl_context=tls if through.secure else None) if proxy and through else None,
     )
 

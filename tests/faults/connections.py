@@ -51,6 +51,8 @@ BUSY = {"StoreBusy", "StoreAway", "STORE_UNAVAILABLE", "TOKEN_BUSY", "RATE_LIMIT
 STEPS = 1, 3
 CLAIM_US = 600_000_000
 """Longer than a process that was killed keeps others from what it was about to revoke."""
+IDLE_SECONDS = 600
+"""As orgs have it. After the sandbox's ten, now and then one closes a connection just as a call goes over it."""
 KINDS_OF_ORG: tuple[Identity, ...] = ("own", "own-or-shared", "shared")
 CHANGES = {"connect": OWN, "end": LOGIN, "forget": SHARED, "disable": NO_ORG, "revoke": LOGIN}
 """What calls come to once it is done."""
@@ -571,7 +573,7 @@ async def _run_in_new_store(numbers: range, figures: Connected, place: StorePlac
 async def _new_world(figures: Connected, place: StorePlace) -> AsyncIterator[World]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         home = Path(folder) / "home"
-        async with Sandbox.start(ORGS) as sandbox:
+        async with Sandbox.start(ORGS, idle_seconds=IDLE_SECONDS) as sandbox:
             world = World(figures, sandbox, home, place)
             async with open_app(read_settings(place.settings(home), {})) as app:
                 await _prepare(app, world)
