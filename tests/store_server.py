@@ -33,7 +33,6 @@ _SECONDS = 60.0
 _TRIES = 5
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "32MB",
     "autovacuum_naptime": "1h",
@@ -41,7 +40,10 @@ _SETTINGS = {
 }
 _ACCESS = f"""host all {PASSWORD_USER} 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
+local all all trust
 """
+_LONGEST_FOLDER = 80
+"""In bytes: the name of a socket has no more than 107."""
 _numbers = count(1)
 
 
@@ -125,7 +127,7 @@ class StoreServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _started(self) -> bool:
-        settings = _SETTINGS | {"port": str(self.port)}
+        settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": self._socket_folder}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self.programs / "bin" / "postgres"), "-D", str(self._data), *options]
         with (self.folder / "log").open("ab") as log:
@@ -177,11 +179,20 @@ class StoreServer:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) != 0
 
+    @property
+    def _socket_folder(self) -> str:
+        return str(self.folder) if len(str(self.folder)) <= _LONGEST_FOLDER else ""
+
     # -- its databases
 
     def url(self, database: str, user: str = USER) -> str:
         """The address of a database."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def socket_url(self, database: str) -> str:
+        """The address of a database over the server's socket; for a server in a folder with a short name."""
+        assert self._socket_folder, f"no socket fits into {self.folder}"
+        return f"postgresql://{USER}@:{self.port}/{database}?host={self._socket_folder}"
 
     def database(self, template: str | None = None) -> str:
         """Make a database, as a copy of another where one is named: its name."""

@@ -1,7 +1,9 @@
-"""The audited append on a PostgreSQL server: `python -m tests.bench.writer --store postgresql`. Prints figures only.
+"""The audited append on a PostgreSQL server: `python -m tests.bench.writer --store postgresql [--disk FOLDER]`.
 
 A call is both of its rows, as in ``writer``. Besides: what it costs in CPU here and at the server, how long a group
 waits for the right to write and how long it holds it; and from these what replicas would come to (``replicas``).
+The server is one that has been in use: files for its log are there, of which a new one makes one every 16 MB, and
+everybody waits while it does.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ from orgserver.config import read_settings
 from orgserver.store.transaction import DriverConnection
 from tests.bench import writer
 from tests.bench.replicas import Costs, simulate
-from tests.faults.store_places import own_server, place_of
+from tests.faults.store_places import MEMORY, own_server, place_of
 from tests.store_server import StoreServer
 
 WHOLE_CALL = 0.000_492
 """CPU of a call over HTTP with 64 in flight and a store in a file (docs/performance.md)."""
+LOADS = ((1, 64, False), (4, 16, False), (4, 16, True), (4, 64, False))
+"""Processes, callers of each, and whether they use the server's socket."""
+LOG_FILES = 30
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -108,28 +113,41 @@ def read_cpu(server: StoreServer) -> float:
     return total / _TICK
 
 
-async def measure(folder: Path, seconds: float) -> None:
-    """Print all of it."""
-    async with own_server() as server:
-        costs = None
-        for processes, callers in ((1, 64), (4, 16), (4, 64)):
-            async with place_of(server) as place:
-                settings = place.settings(folder / f"{processes}-{callers}", log_level="error")
+async def measure(folder: Path, seconds: float, disk: Path | None) -> None:
+    """Print all of it, the server's data in memory or in a folder on a disk."""
+    costs = []
+    async with own_server(above=disk or MEMORY) as server:
+        await asyncio.to_thread(_use, server)
+        for processes, callers, by_socket in LOADS:
+            async with place_of(server, by_socket=by_socket) as place:
+                name = f"{processes} processes, {callers} callers each{', by socket' if by_socket else ''}"
+                settings = place.settings(folder / str(len(costs)), log_level="error")
                 async with open_app(read_settings(settings, {})):
                     pass  # made before they meet there
                 before = read_cpu(server)
                 found = await load(settings, processes, callers, seconds)
-                made = _tell(found, processes, callers, read_cpu(server) - before)
-                costs = made if costs is None else costs
-    assert costs is not None
+                costs.append(_tell(name, found, read_cpu(server) - before))
+    _simulate(costs[0])
+
+
+def _use(server: StoreServer) -> None:
+    """Have a server's log go through so many files that it has enough of them to write to again."""
+    server.ask("postgres", f"ALTER SYSTEM SET min_wal_size = '{16 * LOG_FILES}MB'")
+    server.ask("postgres", "SELECT pg_reload_conf()")
+    for _ in range(LOG_FILES):
+        server.ask("postgres", "SELECT pg_logical_emit_message(true, 'bench', 'a file is not left empty')")
+        server.ask("postgres", "SELECT pg_switch_wal()")
+    server.ask("postgres", "CHECKPOINT")
+
+
+def _simulate(costs: Costs) -> None:
     for name, call in (("the audited append alone", costs.call), ("whole calls over HTTP", costs.call + WHOLE_CALL)):
         print(f"simulated, a core for each replica, 64 callers each, {name} ({call * 1e6:.0f} µs of CPU a call):")
         for line in simulate(Costs(call, costs.group, costs.change, costs.server)):
             print(f"  {line}")
 
 
-def _tell(found: list[dict[str, Any]], processes: int, callers: int, server_cpu: float) -> Costs:
-    name = f"{processes} processes, {callers} callers each"
+def _tell(name: str, found: list[dict[str, Any]], server_cpu: float) -> Costs:
     took = [each for one in found for each in one["took"]]
     waited = [each for one in found for each in one["waited"]]
     held = [each for one in found for each in one["held"]]

@@ -245,6 +245,7 @@ def main() -> None:
     parser.add_argument(
         "--store", choices=("sqlite", "postgresql"), default="sqlite", help="on a server: appending alone"
     )
+    parser.add_argument("--disk", type=Path, help="where a server's data lies (default: in memory)")
     parser.add_argument("--entries", type=int, default=1_000_000, help="of the large store (default 1,000,000)")
     parser.add_argument("--chained", type=int, default=200_000, help="entries to verify (default 200,000)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load (default 3)")
@@ -256,7 +257,7 @@ def main() -> None:
         if options.store == "postgresql":
             from tests.bench import server_writer  # which needs this module
 
-            asyncio.run(server_writer.measure(Path(folder), options.seconds))
+            asyncio.run(server_writer.measure(Path(folder), options.seconds, options.disk))
             return
         asyncio.run(measure(Path(folder), options.entries, options.chained, options.seconds))
 

@@ -38,9 +38,9 @@ IN_FILE = StorePlace()
 
 
 @asynccontextmanager
-async def own_server() -> AsyncIterator[StoreServer]:
-    """A server that nobody else uses, so that it may be killed."""
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orgserver-faults-", dir=MEMORY))
+async def own_server(*, above: Path | None = MEMORY) -> AsyncIterator[StoreServer]:
+    """A server that nobody else uses, so that it may be killed; its data is in memory where nothing else is said."""
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="orgserver-faults-", dir=above))
     folder.chmod(0o755)
     server = await asyncio.to_thread(StoreServer.make, folder)
     try:
@@ -51,14 +51,18 @@ async def own_server() -> AsyncIterator[StoreServer]:
 
 
 @asynccontextmanager
-async def place_of(server: StoreServer) -> AsyncIterator[StorePlace]:
-    """A new database of a server."""
+async def place_of(server: StoreServer, *, by_socket: bool = False) -> AsyncIterator[StorePlace]:
+    """A new database of a server, over its port or its socket."""
     name = await asyncio.to_thread(server.database)
-    yield StorePlace(url_of(server, name), server)
+    yield StorePlace(_of_driver(server.socket_url(name)) if by_socket else url_of(server, name), server)
     await asyncio.to_thread(server.drop, name)
 
 
 def url_of(server: StoreServer, database: str, port: int | None = None) -> str:
     """The address of a database, as orgserver takes it; through another port where one is given."""
-    address = server.url(database).replace("postgresql://", "postgresql+asyncpg://", 1)
+    address = _of_driver(server.url(database))
     return address.replace(f":{server.port}/", f":{port}/") if port is not None else address
+
+
+def _of_driver(address: str) -> str:
+    return address.replace("postgresql://", "postgresql+asyncpg://", 1)

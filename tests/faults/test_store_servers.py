@@ -29,8 +29,9 @@ async def test_replicas_and_their_server_struck_under_load_leave_everything_expl
 
 
 @pytest.mark.timeout(180)
-async def test_a_storm_over_four_replicas_refreshes_once_at_each_expiry(place: StorePlace) -> None:
-    done = await storm(processes=4, callers=8, expiries=6, seed=SEED, place=place)
+async def test_a_storm_over_four_replicas_refreshes_once_at_each_expiry_also_over_a_socket() -> None:
+    async with own_server() as server, place_of(server, by_socket=True) as place:
+        done = await storm(processes=4, callers=8, expiries=6, seed=SEED, place=place)
 
     assert done.holds, str(done)
 
