@@ -123,7 +123,7 @@ async def _holds(name: str, options: argparse.Namespace, server: StoreServer | N
     held: bool = figures.holds  # type: ignore[attr-defined]
     load = os.getloadavg()[0]
     print(
-        f"{name:<11}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s, load {load:.0f})  {figures}",
+        f"{name:<11} {'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s, load {load:.0f})  {figures}",
         flush=True,
     )
     return held

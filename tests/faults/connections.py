@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -276,11 +276,12 @@ class Person:
         do = do or self.random.choices(("query", "create", "describe"), (6, 2, 1))[0]
         login, family, figures = self.logins[alias], self.families.get(alias), self.world.figures
         tag, call = self._begin(alias, may_share=may_share)
+        before = replace(self.model, granted=dict(self.model.granted)), replace(login)
         expected = {*others, *self._expected(alias, call.since)}
         if do == "describe" and login.state == "revoked":
             expected.add(OWN)  # what is at hand is told, until the login is known to be dead
         reply = await self._ask(do, alias, tag=tag)
-        expected |= self._expected(alias, call.since)
+        expected |= self._expected(alias, call.since) | self._expected(alias, call.since, *before)
         if len(self.world.models[alias].possible(call.since)) > 1:
             expected.add("TOKEN_RACE")  # the org took other logins when a token was got
         was_shared = "shared" in self.world.models[alias].possible(login.since)
@@ -321,9 +322,12 @@ class Person:
             self._differ(f"{do} in {alias} was done as {call.shown}")
         return next(iter(call.shown))[1]
 
-    def _expected(self, alias: str, since: int) -> set[str]:
+    def _expected(
+        self, alias: str, since: int, person: PersonModel | None = None, login: LoginModel | None = None
+    ) -> set[str]:
+        """What a call may come to, by how its caller stands now, or stood when it began: the org may change first."""
         identities = self.world.models[alias].possible(since)
-        return {answer(each, self.model, alias, self.logins[alias]) for each in identities}
+        return {answer(each, person or self.model, alias, login or self.logins[alias]) for each in identities}
 
     # -- steps
 
