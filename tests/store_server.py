@@ -181,7 +181,7 @@ class StoreServer:
 
     @property
     def _socket_folder(self) -> str:
-        return str(self.folder) if len(str(self.folder)) <= _LONGEST_FOLDER else ""
+        return str(self.folder) if len(os.fsencode(self.folder)) <= _LONGEST_FOLDER else ""
 
     # -- its databases
 
